@@ -1,0 +1,65 @@
+# What this makes is one virtual environment, .venv, and what runs in it.  Only make and Python 3.11 or newer (with its
+# venv module) must be there before.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CONSTRAINTS := config/constraints.txt
+
+# pyenv leaves names on the path that run nothing, so each is tried; Debian ships Python without ensurepip.
+FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3; do \
+	if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo $$python; break; \
+	fi; \
+done
+PYTHON ?= $(shell $(FIND_PYTHON))
+
+# The package is installed as links to this tree; with WHEEL=1 as the wheel that others get, to test that.
+PACKAGE := $(if $(WHEEL),,--editable )
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test format constraints clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+run: $(VENV)/installed ## start the demo: simulator, proxy and admin listener on this machine
+	@exec $(BIN)/rapidsos-proxy demo
+
+test: $(VENV)/installed-dev ## run every check and test that CI runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONSAFEPATH=1 $(BIN)/pytest
+
+format: $(VENV)/installed-dev ## format the code and put right what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: ## renew config/constraints.txt with the newest versions that pyproject.toml allows
+	rm -rf $(VENV)-constraints
+	$(PYTHON) -m venv $(VENV)-constraints
+	$(VENV)-constraints/bin/python -m pip --quiet install --editable '.[dev]'
+	sed '/^[^#]/d' $(CONSTRAINTS) > $(CONSTRAINTS).new
+	$(VENV)-constraints/bin/python -m pip freeze --exclude-editable >> $(CONSTRAINTS).new
+	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+	rm -r $(VENV)-constraints
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) $(VENV)-constraints build dist .demo .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -r {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer with its venv module is needed' \
+		'(Debian, Ubuntu: apt-get install python3-venv).' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Set up once, and again when what is to be installed has changed.
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) install --constraint $(CONSTRAINTS) $(PACKAGE).
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) install --constraint $(CONSTRAINTS) $(PACKAGE)'.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,1 @@
+"""rapidsos-auth-proxy."""

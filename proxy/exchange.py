@@ -1,0 +1,151 @@
+"""The exchange: one request, its answer, its attempts and times, and exactly one outcome.
+
+The rule of this file: only data that the relay fills in and the traffic record reads.  It knows no socket, no
+clock and no configuration.  Times are seconds of one monotonic clock; ``started_at`` alone is wall time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.errors import ExchangeError
+    from proxy.http.head import RequestHead, ResponseHead
+
+OK = "ok"
+"""The answer was relayed whole (its status may be an error of RapidSOS's own)."""
+CLIENT_LEFT = "client_left"
+"""The client closed before it had the whole answer; 499 in the record alone."""
+REFUSED = "refused"
+"""The proxy answered by itself; ``error`` says why."""
+ANSWERED_HERE = "answered_here"
+"""OPTIONS that asked for the proxy itself (RFC 9110, sections 7.6.2 and 9.3.7)."""
+TOKEN_FAILED = "token_failed"  # noqa: S105 (an outcome, not a password)
+"""No token could be had."""
+UPSTREAM_FAILED = "upstream_failed"
+"""The upstream could not be reached, or its answer was not whole."""
+ABORTED = "aborted"
+"""Cut by the end of the drain, or by a defect of ours."""
+
+CLIENT_LEFT_STATUS = 499
+
+
+class Body:
+    """What was seen of one body: every byte counted, a beginning kept.
+
+    The request's keeps enough to send the body again; the answer's only what the traffic log wants.
+    """
+
+    __slots__ = ("kept", "parts", "total")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.parts: list[bytes] = []
+        self.kept = 0
+        self.total = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte seen is still here, so that the body can be sent again."""
+        return self.kept == self.total
+
+    def add(self, data: bytes) -> None:
+        """Count and keep ``data``."""
+        self.parts.append(data)
+        size = len(data)
+        self.kept += size
+        self.total += size
+
+    def add_up_to(self, data: bytes, limit: int) -> None:
+        """Count ``data``, and keep of it what fits under ``limit`` bytes."""
+        self.total += len(data)
+        room = limit - self.kept
+        if room > 0:
+            piece = data if len(data) <= room else data[:room]
+            self.parts.append(piece)
+            self.kept += len(piece)
+
+    def trim(self, limit: int) -> None:
+        """Keep no more than the first ``limit`` bytes."""
+        if self.kept > limit:
+            self.parts = [b"".join(self.parts)[:limit]]
+            self.kept = limit
+
+    def joined(self) -> bytes:
+        """Return the bytes kept."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at the upstream.
+
+    Attributes:
+        url: What was asked for, a token in the query included.
+        address: ``ip:port`` of the peer, None when none was reached.
+        reused: Whether the connection came from the pool.
+        fingerprint: Of the token sent, None for a credential without one.
+        status: Of the answer, None when there was none.
+        error: Slug of what ended it, None when it was answered.
+        dns_s, connect_s, tls_s: Phases of a new connection; None on a reused one.
+        sent_at: When the head was written.
+        first_byte_at: When the answer's head was whole.
+        ended_at: When the attempt was over.
+    """
+
+    url: str
+    reused: bool
+    fingerprint: str | None
+    address: str | None = None
+    status: int | None = None
+    error: str | None = None
+    dns_s: float | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    sent_at: float | None = None
+    request_done_at: float | None = None
+    first_byte_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request from its first byte to its record.
+
+    Attributes:
+        id: Unique; told to the client in every problem document.
+        started_at: Wall time of the first byte, in seconds since the epoch.
+        started: The same moment on the monotonic clock.
+        client: The client's address without its port.
+        request: None when the head could not be parsed.
+        response: The head sent to the client, the proxy's own answers included; None when none was.
+        sent_authorization: The Authorization value of the last attempt, None before there was one.
+        token_wait_s: How long the exchange waited for a token; 0.0 in normal running.
+        queue_s: From the first byte to the end of the head's checks.
+        bytes_in: Received from the client for this exchange, head included.
+        bytes_out: Sent to the client, head included.
+    """
+
+    id: str
+    started_at: float
+    started: float
+    listener: str
+    client: str
+    request: RequestHead | None = None
+    request_body: Body = field(default_factory=Body)
+    route: str | None = None
+    credential: str | None = None
+    user: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    response: ResponseHead | None = None
+    response_body: Body = field(default_factory=Body)
+    sent_authorization: str | None = None
+    token_expires_in_s: float | None = None
+    token_wait_s: float = 0.0
+    queue_s: float = 0.0
+    outcome: str = OK
+    error: ExchangeError | None = None
+    ended: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
