@@ -1,0 +1,133 @@
+"""Who may be asked for, and by whom: what a listener refuses before it looks for a route.
+
+The rule of this file: it protects the centre from its own browsers and from mistakes.  A web page that a dispatcher
+has open must not reach RapidSOS through us, be it by a cross-site request or by a DNS name that its owner has pointed
+at us (rebinding); a request for a foreign host must not be sent anywhere; one that is going round must stop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import CrossSite, Loop, MethodNotAllowed, TargetNotAllowed, WrongHost
+from proxy.http.authority import DEFAULT_PORTS, Authority, parse_authority
+from proxy.http.targets import Target, parse_host, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.http.head import RequestHead
+
+ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""For the Allow field; other methods are forwarded as well, except these two."""
+REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+"""A tunnel cannot be given a token, and TRACE would echo the token to the client (RFC 9110, section 9.3.8)."""
+
+_ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
+_COMMENT = re.compile(r"\([^()]*\)")
+MOST_NESTED_COMMENTS = 8
+
+
+class Admission:
+    """The rules of one listener."""
+
+    def __init__(
+        self, *, names: Iterable[str], routed_hosts: Iterable[str], allow_origins: Iterable[str], pseudonym: str
+    ) -> None:
+        """Keep what the rules compare with.
+
+        Args:
+            names: The listener's ``names``, and those of the machine itself.
+            routed_hosts: Hosts that this listener's routes name.
+            allow_origins: Web origins whose pages may send requests here, ``https://cad.example``.
+            pseudonym: Our name in Via.
+        """
+        self._routed = frozenset(host.lower() for host in routed_hosts)
+        self._own = frozenset(name.lower() for name in names) | self._routed
+        self._origins = frozenset(origin.lower() for origin in allow_origins)
+        self._pseudonym = pseudonym
+
+    def admit(self, head: RequestHead) -> Target:
+        """Read what ``head`` asks for, if it may.
+
+        Raises:
+            MethodNotAllowed: For CONNECT and TRACE.
+            Malformed: If the target or the Host field is.
+            TargetNotAllowed: If an absolute-form target's host is not a routed one.
+            WrongHost: If Host could be a rebound DNS name.
+            CrossSite: If a web page of another origin speaks.
+            Loop: If the request has been here before.
+        """
+        if head.method in REFUSED_METHODS:
+            detail = f"{head.method} is not forwarded"
+            raise MethodNotAllowed(detail)
+        host = parse_host(head)
+        target = parse_target(head.method, head.target, host)
+        if target.form == "absolute":
+            self._check_target(target)
+        elif host is not None:
+            self._check_host(host)
+        names = head.names
+        if "origin" in names or "sec-fetch-site" in names:
+            self._check_site(head, target)
+        if "via" in names and has_own_via(head, self._pseudonym):
+            detail = "Via names this proxy, so it is its own upstream; see what the upstream's name resolves to"
+            raise Loop(detail)
+        return target
+
+    def _check_target(self, target: Target) -> None:
+        """Allow routed hosts alone; the port does not count, since it is the route that says where to go."""
+        if target.host not in self._routed:
+            detail = f'no route names {target.host}; a route with match = {{ host = "{target.host}" }} would'
+            raise TargetNotAllowed(detail)
+
+    def _check_host(self, host: Authority) -> None:
+        if not host.is_local and host.host not in self._own:
+            detail = f'Host is {host.host}; to allow it, set names = ["{host.host}"] on the listener'
+            raise WrongHost(detail)
+
+    def _check_site(self, head: RequestHead, target: Target) -> None:
+        origins = head.all("origin")
+        foreign = [origin for origin in origins if not self._is_welcome(origin, target)]
+        if foreign:
+            detail = f"Origin is {foreign[0]}; to allow it, add it to allow_origins on the listener"
+            raise CrossSite(detail)
+        if not origins and any(value.lower() == "cross-site" for value in head.all("sec-fetch-site")):
+            detail = "Sec-Fetch-Site is cross-site, and there is no Origin that allow_origins could name"
+            raise CrossSite(detail)
+
+    def _is_welcome(self, origin: str, target: Target) -> bool:
+        return origin.lower() in self._origins or is_same_origin(origin, target)
+
+
+def is_same_origin(origin: str, target: Target) -> bool:
+    """Return whether ``origin`` (RFC 6454, section 7) has the authority that the request was sent to.
+
+    ``null``, a list, and anything unreadable are foreign.  The scheme counts only for the port that it implies:
+    whether TLS was taken off before us is not known here.
+    """
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        return False
+    try:
+        sender = parse_authority(match[2])
+    except ValueError:
+        return False
+    default = DEFAULT_PORTS[match[1].lower()]
+    return sender.host == target.host and (sender.port or default) == (target.port or default)
+
+
+def has_own_via(head: RequestHead, pseudonym: str) -> bool:
+    """Return whether a Via field names ``pseudonym`` as a recipient (RFC 9110, section 7.6.3)."""
+    own = pseudonym.lower()
+    return any(own in value.lower() and own in _via_recipients(value) for value in head.all("via"))
+
+
+def _via_recipients(value: str) -> set[str]:
+    """Return the second word of each entry, in lower case, comments left out."""
+    for _ in range(MOST_NESTED_COMMENTS):
+        value, count = _COMMENT.subn(" ", value)
+        if not count:
+            break
+    return {words[1].lower() for entry in value.split(",") if len(words := entry.split()) > 1}

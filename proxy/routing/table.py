@@ -1,0 +1,212 @@
+"""The route table: which route takes a request (first match wins), and with which path it goes on.
+
+The rule of this file: everything that can be worked out once is worked out when the table is built; a match is a few
+comparisons.  The path is compared by its bytes; see paths.py for the spellings that are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from proxy.errors import Malformed, NoRoute
+from proxy.routing.origin import Origin, parse_origin
+from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+    from proxy.config.models import Listener, Route
+    from proxy.http.head import RequestHead
+    from proxy.http.targets import Target
+
+    Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a route asks of a request beside its path; an empty one asks nothing.
+
+    Attributes:
+        listener: Name of the listener, None for any.
+        host: The effective host, lower case; None for any, none included.
+        methods: Exact, case included.
+        clients: Networks, one of which must have the client.
+        headers: Lower-case names and exact values.  The field must be there once: two agencies named at once would
+            be a guess, and the wrong credential.
+    """
+
+    listener: str | None
+    host: str | None
+    methods: frozenset[str]
+    clients: tuple[IPv4Network | IPv6Network, ...]
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def is_none(self) -> bool:
+        """Whether every request of the listener meets them."""
+        return self.host is None and not (self.methods or self.clients or self.headers)
+
+    def hold(self, head: RequestHead, target: Target, client: Address) -> bool:
+        """Return whether a request meets all of them; its listener has been looked at."""
+        return (
+            (self.host is None or self.host == target.host)
+            and (not self.methods or head.method in self.methods)
+            and (not self.clients or _is_client_in(client, self.clients))
+            and (not self.headers or all(head.all(name) == [value] for name, value in self.headers))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRoute:
+    """A route, ready to match and to be followed.
+
+    Attributes:
+        prefix: What the path begins with.
+        conditions: What else must hold; None when nothing else must.
+        strip: How many characters are taken off the path.
+        upstream: Where it leads.
+        host_field: The value of Host there.
+        credential: Name of the credential.
+        addresses: IP addresses to dial instead of what the upstream's name resolves to.
+        allow_private: Whether that name may resolve to a private address.
+        dead_token_status: Answers that make the token sent suspect.
+        replay: Whether a request goes once more after such an answer.
+    """
+
+    name: str
+    prefix: Prefix
+    conditions: Conditions | None
+    strip: int
+    upstream: Origin
+    host_field: str
+    credential: str
+    addresses: tuple[str, ...]
+    allow_private: bool
+    dead_token_status: frozenset[int]
+    replay: bool
+
+
+@dataclass(slots=True)  # one is made for each request; see Target
+class MatchedRoute:
+    """The route that takes a request.
+
+    Attributes:
+        path: Path and query for the upstream, byte for byte but for what the route strips.
+    """
+
+    route: CompiledRoute
+    path: str
+
+
+class RouteTable:
+    """The routes of every listener, in the order of the configuration."""
+
+    def __init__(self, routes: Iterable[Route], listeners: Iterable[Listener]) -> None:
+        """Compile what check_routes has found to make sense."""
+        compiled = [(route.match, compile_route(route)) for route in routes]
+        self._routes = {
+            listener.name: tuple(route for match, route in compiled if match.listener in {None, listener.name})
+            for listener in listeners
+        }
+
+    def routes(self, listener: str) -> tuple[CompiledRoute, ...]:
+        """Return the routes that requests of ``listener`` can take."""
+        return self._routes[listener]
+
+    def routed_hosts(self, listener: str) -> frozenset[str]:
+        """Return the hosts that these routes name; an absolute-form target may ask for no other."""
+        return frozenset(
+            route.conditions.host
+            for route in self._routes[listener]
+            if route.conditions is not None and route.conditions.host is not None
+        )
+
+    def match(self, listener: str, head: RequestHead, target: Target, client: Address) -> MatchedRoute:
+        """Find the first route that takes a request.
+
+        Args:
+            listener: Name of the listener that it came to.
+            head: Its head; method and fields are looked at.
+            target: What it asks for; see admission.py.
+            client: The address that it came from.
+
+        Raises:
+            NoRoute: If none does.
+            Malformed: If an upstream could read the path as leading out of its route, or into another one.
+        """
+        path = target.path
+        normal = normal_form(path) if is_odd(path) else None
+        for route in self._routes[listener]:
+            prefix = route.prefix
+            is_in = prefix.is_in(path)
+            if not is_in and (normal is None or not prefix.is_in(normal)):
+                continue
+            if route.conditions is not None and not route.conditions.hold(head, target, client):
+                continue
+            if not is_in:
+                detail = f"the path is another spelling of {prefix}; write it plainly"
+                raise Malformed(detail)
+            if normal is not None and prefix.is_narrow:
+                check_inside(path)
+            return MatchedRoute(route, _strip(path, route.strip) if route.strip else path)
+        raise NoRoute(self._no_route(listener))
+
+    def _no_route(self, listener: str) -> str:
+        known = [_describe(route) for route in self._routes[listener]]
+        return f"listener {listener} serves {', '.join(dict.fromkeys(known)) or 'no path'}"
+
+
+def compile_route(route: Route) -> CompiledRoute:
+    """Work out once what is needed for each request.
+
+    Raises:
+        ValueError: If the upstream's URL is none.
+    """
+    upstream = parse_origin(route.upstream)
+    conditions = compile_conditions(route)
+    return CompiledRoute(
+        name=route.name,
+        prefix=parse_prefix(route.match.path),
+        conditions=None if conditions.is_none else conditions,
+        strip=len(route.strip.removesuffix("/")),
+        upstream=upstream,
+        host_field=upstream.host_field,
+        credential=route.credential,
+        addresses=route.addresses,
+        allow_private=route.allow_private,
+        dead_token_status=frozenset(route.dead_token_status),
+        replay=route.replay,
+    )
+
+
+def compile_conditions(route: Route) -> Conditions:
+    """Work out what a route asks beside its path."""
+    match = route.match
+    return Conditions(
+        listener=match.listener,
+        host=match.host,
+        methods=frozenset(match.methods),
+        clients=match.clients,
+        # Fields are read as latin-1 (head.py), the configuration as UTF-8: compare what stands on the wire.
+        headers=tuple((name.lower(), value.encode().decode("latin-1")) for name, value in match.headers.items()),
+    )
+
+
+def _strip(path: str, size: int) -> str:
+    rest = path[size:]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _describe(route: CompiledRoute) -> str:
+    host = route.conditions.host if route.conditions is not None else None
+    return f"{host or ''}{route.prefix}"
+
+
+def _is_client_in(client: Address, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    """Return whether a network has ``client``; an IPv4 client of a dual-stack socket counts as what it is."""
+    if isinstance(client, IPv6Address) and client.ipv4_mapped is not None:
+        client = client.ipv4_mapped
+    return any(client in network for network in networks)
