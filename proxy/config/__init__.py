@@ -1,0 +1,13 @@
+"""From a file and the environment to a frozen, checked Config; only this package reads either.
+
+load       a TOML file, or nothing, to a Config; raises ConfigError with all that is wrong
+profile    the built-in configuration, from three environment variables
+sources    secrets: from the environment, a file or a command
+models     PURE: the shape of every key, with its default
+units      PURE: single values: sizes, spans of time, networks, addresses
+secret     PURE: a secret that cannot be printed by accident
+check      what keys must be to each other
+urls       PURE: URLs, and what their hosts tell
+translate  pydantic's objections in the words of the file
+problems   what is wrong, gathered
+"""

@@ -1,0 +1,174 @@
+"""What the keys of a configuration must be to each other, beyond the shape of each.
+
+The rule of this file: it opens nothing but the certificate file, and dials nothing.  What routes and listeners must
+be to each other is proxy.routing.check's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from proxy.config.units import parse_socket_address
+from proxy.config.urls import parse_url, tell_environment
+from proxy.http.authority import parse_authority
+
+if TYPE_CHECKING:
+    from proxy.config.models import Config, Credential, Listener, Outbound
+    from proxy.config.problems import Problems
+    from proxy.config.urls import URL
+
+_NEEDS = {
+    "client_credentials": frozenset({"token_url", "client_id", "client_secret"}),
+    "password": frozenset({"token_url", "client_id", "client_secret", "username", "password"}),
+    "basic": frozenset({"username", "password"}),
+}
+_TOKEN_CALL_ONLY = frozenset({"request", "client_auth", "scope", "extra", "allow_plain_http"})
+_OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "username", "password", "scope"})
+
+
+def check_config(config: Config, problems: Problems) -> None:
+    """Note everything that does not fit together."""
+    _check_listeners(config, problems)
+    for name, credential in config.credential.items():
+        _check_grant(f"credential.{name}", credential, problems)
+    _check_urls(config, problems)
+    _check_environments(config, problems)
+    _check_outbound(config.outbound, problems)
+    _check_sizes(config, problems)
+
+
+def _check_listeners(config: Config, problems: Problems) -> None:
+    if not config.listener:
+        problems.add("listener", "is empty: no client could connect", "add [[listener]] with name and bind")
+    for listener in config.listener:
+        _check_allow(listener, problems)
+    admin = parse_socket_address(config.admin.bind)
+    if not admin.is_loopback:
+        problem = f"{admin} can be reached from other machines, and the login would cross the network in plain text"
+        problems.add("admin.bind", problem, f"write 127.0.0.1:{admin.port}, and reach it through an SSH tunnel")
+    places = [(f"listener[{item.name}].bind", parse_socket_address(item.bind)) for item in config.listener]
+    for (key, place), (other_key, other) in combinations([*places, ("admin.bind", admin)], 2):
+        if place.overlaps(other):
+            problems.add(other_key, f"{other} is taken by {key}", "give each its own port")
+    for listener, other_listener in combinations(config.listener, 2):
+        if listener.name == other_listener.name:
+            problems.add(f"listener[{listener.name}].name", "names two listeners", "give each its own name")
+
+
+def _check_allow(listener: Listener, problems: Problems) -> None:
+    if not listener.allow and not parse_socket_address(listener.bind).is_loopback:
+        problem = f"is missing: whoever reaches {listener.bind} would speak to RapidSOS as you"
+        fix = 'add the networks of your clients, such as allow = ["10.20.0.0/16"], or bind to 127.0.0.1'
+        problems.add(f"listener[{listener.name}].allow", problem, fix)
+
+
+def _check_grant(key: str, credential: Credential, problems: Problems) -> None:
+    """Compare the keys that are set with those that the grant takes."""
+    needed = _NEEDS[credential.grant]
+    of_any_grant = frozenset().union(*_NEEDS.values())
+    set_here = {name for name in of_any_grant if getattr(credential, name) is not None}
+    for name in sorted(needed - set_here):
+        problems.add(f"{key}.{name}", f'is missing, and grant "{credential.grant}" needs it', f"add {name} = …")
+    superfluous = set_here - needed
+    if credential.grant == "basic":
+        superfluous |= _TOKEN_CALL_ONLY & credential.model_fields_set
+    for name in sorted(superfluous):
+        problems.add(
+            f"{key}.{name}", f'has no meaning with grant "{credential.grant}"', "remove it, or choose another grant"
+        )
+    for name in sorted(_OWN_PARAMETERS & credential.extra.keys()):
+        problems.add(
+            f"{key}.extra.{name}",
+            "is a parameter that the proxy sends by itself",
+            f"use the key {name} of the credential, or nothing",
+        )
+
+
+def _check_urls(config: Config, problems: Problems) -> None:
+    """Refuse what is no token endpoint, and plain http beyond this machine."""
+    for name, credential in config.credential.items():
+        key = f"credential.{name}.token_url"
+        try:
+            url = parse_url(credential.token_url) if credential.token_url is not None else None
+        except ValueError as error:
+            fix = "write scheme, host and path, such as https://api-sandbox.rapidsos.com/oauth/token"
+            problems.add(key, f"is not the URL of a token endpoint: {error}", fix)
+        else:
+            _check_scheme(key, url, "the client secret", problems, is_allowed=credential.allow_plain_http)
+    for route in config.route:
+        with contextlib.suppress(ValueError):  # check_routes says what is wrong with it
+            url = parse_url(route.upstream)
+            _check_scheme(
+                f"route[{route.name}].upstream", url, "the token", problems, is_allowed=route.allow_plain_http
+            )
+
+
+def _check_scheme(key: str, url: URL | None, secret: str, problems: Problems, *, is_allowed: bool) -> None:
+    if url is not None and url.scheme == "http" and not is_allowed and not url.is_loopback:
+        fix = "write https://, or set allow_plain_http = true in the same table"
+        problems.add(key, f"is plain http: {url.host} would get {secret} in the clear", fix)
+
+
+def _check_environments(config: Config, problems: Problems) -> None:
+    """Refuse a credential that serves two RapidSOS environments: its keys are void in one of them."""
+    seen: dict[str, str] = {}
+    for name, credential in config.credential.items():
+        if (environment := tell_environment(credential.token_url)) is not None:
+            seen[name] = environment
+    for route in config.route:
+        environment = tell_environment(route.upstream)
+        if environment is not None and seen.setdefault(route.credential, environment) != environment:
+            problem = f"is a {environment} host, and credential {route.credential} is for {seen[route.credential]}"
+            problems.add(f"route[{route.name}].upstream", problem, "use a credential and a host of one environment")
+
+
+def _check_outbound(outbound: Outbound, problems: Problems) -> None:
+    login = {"username": outbound.username, "password": outbound.password}
+    for name, value in login.items():
+        if value is None and any(login.values()):
+            problems.add(f"outbound.{name}", "is missing: a login has both parts", f"add {name} = …")
+        elif value is not None and outbound.proxy is None:
+            problems.add(f"outbound.{name}", "has no meaning without outbound.proxy", "remove it, or name the proxy")
+    if outbound.proxy is not None and (problem := _object_to_proxy(outbound.proxy)) is not None:
+        problems.add(
+            "outbound.proxy",
+            problem,
+            "write http://host:port; a login goes into outbound.username and outbound.password",
+        )
+    if outbound.ca_file is not None and (problem := _object_to_ca_file(outbound.ca_file)) is not None:
+        problems.add("outbound.ca_file", problem, "name a file of PEM certificates that the proxy's user may read")
+
+
+def _object_to_proxy(text: str) -> str | None:
+    """Say what keeps a URL from being that of a corporate proxy."""
+    scheme, _, rest = text.partition("://")
+    if "@" in rest:
+        return "holds a login, which would stand in plain text here"
+    if scheme != "http":
+        return "does not begin with http://, the one way to a proxy that is spoken here"
+    try:
+        authority = parse_authority(rest.removesuffix("/"))
+    except ValueError as error:
+        return f"is not a proxy's URL: {error}"
+    return "has no port" if authority.port is None else None
+
+
+def _object_to_ca_file(path: str) -> str | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return f"{path} holds no certificate in PEM form"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    return None
+
+
+def _check_sizes(config: Config, problems: Problems) -> None:
+    limits = config.limits
+    if limits.line > limits.head:
+        problems.add("limits.line", "is more than limits.head, which it is a part of", f"write at most {limits.head}")
+    if limits.replay > limits.body:
+        problems.add("limits.replay", "is more than limits.body", f"write at most {limits.body}")

@@ -1,0 +1,84 @@
+"""A configuration in words, for people who want to see what it will do before it does it."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from proxy.config.urls import parse_url
+from proxy.http.authority import build_authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from proxy.config.models import Config, Credential, Listener, Match, Route
+
+_SECRETS = ("client_id", "client_secret", "username", "password")
+
+
+def describe(config: Config) -> str:
+    """Describe listeners, routes in order, credentials with the origin of each secret, and what will be dialled.
+
+    No secret is in it, and no secret is read for it.
+    """
+    admin = ("admin", config.admin.bind, "this machine only, with a login")
+    sections: list[tuple[str, list[Sequence[str]]]] = [
+        ("Listeners", [*map(_describe_listener, config.listener), admin]),
+        ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
+        ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
+        ("Dialled", [(place,) for place in sorted(set(_dialled(config)))]),
+    ]
+    return "\n\n".join("\n".join([title, *build_table(rows)]) for title, rows in sections)
+
+
+def build_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Build lines in which every column is as wide as its widest cell, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    for row in rows:
+        yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))).rstrip()
+
+
+def _describe_listener(listener: Listener) -> Sequence[str]:
+    clients = ", ".join(map(str, listener.allow)) or "this machine only"
+    names = f"as {', '.join(listener.names)}" if listener.names else ""
+    return listener.name, listener.bind, clients, names
+
+
+def _describe_route(route: Route) -> Sequence[str]:
+    strip = f"without {route.strip}" if route.strip else ""
+    return route.name, " ".join(_describe_match(route.match)), "->", route.upstream, strip, f"as {route.credential}"
+
+
+def _describe_match(match: Match) -> Iterator[str]:
+    yield f"{match.host or ''}{match.path}"
+    if match.listener:
+        yield f"on {match.listener}"
+    if match.methods:
+        yield f"by {'/'.join(match.methods)}"
+    if match.clients:
+        yield f"from {', '.join(map(str, match.clients))}"
+    yield from (f"with {name}: {value}" for name, value in match.headers.items())
+
+
+def _describe_credential(name: str, credential: Credential) -> Iterator[Sequence[str]]:
+    yield name, credential.grant, credential.token_url or "sent with each request"
+    for key in _SECRETS:
+        if (secret := getattr(credential, key)) is not None:
+            yield "", key, secret.origin
+
+
+def _dialled(config: Config) -> Iterator[str]:
+    """Yield every place that the proxy will connect to, and how."""
+    for route in config.route:
+        yield _describe_dial(config, route.upstream, route.addresses)
+    for credential in config.credential.values():
+        if credential.token_url is not None:
+            yield _describe_dial(config, credential.token_url)
+
+
+def _describe_dial(config: Config, text: str, addresses: Sequence[str] = ()) -> str:
+    url = parse_url(text)
+    place = build_authority(url.host, url.port)
+    if config.outbound.proxy is not None and not url.is_loopback:
+        return f"{place} through {config.outbound.proxy}"
+    return f"{place} at {', '.join(addresses)}" if addresses else place

@@ -1,0 +1,225 @@
+"""The configuration as frozen models: what each section may hold, with its defaults and limits.
+
+The rule of this file: the shape of single keys only.  It reads no file and no environment; load.py does, and turns
+what these models object to into a ConfigError with file, key and fix; check.py compares keys with each other.
+Every key stands in config/proxy.toml, with its unit and its reason.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+
+from proxy.config import units
+from proxy.config.secret import Secret  # noqa: TC001 (pydantic needs it at run time)
+from proxy.config.units import Network as Network  # noqa: PLC0414 (others take it from here)
+
+Size = Annotated[int, BeforeValidator(units.parse_size), Field(ge=0)]
+"""Bytes; written as a number or as ``"64 KiB"``."""
+Age = Annotated[float, BeforeValidator(units.parse_age), Field(gt=0, allow_inf_nan=False)]
+"""Seconds; written as a number or as ``"400d"``, ``"12h"``, ``"30m"``."""
+Seconds = Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
+Name = Annotated[str, BeforeValidator(units.parse_name)]
+Bind = Annotated[str, BeforeValidator(units.parse_bind)]
+"""``127.0.0.1:8080`` or ``[::1]:8080``; units.parse_socket_address takes it apart."""
+Networks = tuple[Annotated[Network, BeforeValidator(units.parse_network)], ...]
+HostName = Annotated[str, BeforeValidator(units.parse_host_name)]
+HostNames = tuple[HostName, ...]
+Methods = tuple[Annotated[str, BeforeValidator(units.parse_method)], ...]
+Fields = dict[Annotated[str, BeforeValidator(units.parse_field_name)], str]
+Addresses = tuple[Annotated[str, BeforeValidator(units.parse_pinned_address)], ...]
+DeadTokenStatus = Annotated[StrictInt, Field(ge=400, le=599), AfterValidator(units.check_dead_token_status)]
+Count = Annotated[StrictInt, Field(ge=1)]
+
+
+class Model(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Listener(Model):
+    """One address that clients connect to."""
+
+    name: Name
+    """For routes, records and metrics."""
+    bind: Bind
+    """Address and port; beyond loopback it needs ``allow``."""
+    allow: Networks = ()
+    """Client networks; loopback only when empty."""
+    names: HostNames = ()
+    """Host names that clients may use for this listener, beyond addresses, local names and routed hosts."""
+    allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_origin)], ...] = ()
+    """Web origins (``https://cad.example``) whose pages may send requests here."""
+
+
+class Credential(Model):
+    """How to prove to one authorization server, or one upstream, who we are."""
+
+    grant: Literal["client_credentials", "password", "basic"]
+    """``basic`` has no token: username and password go to the upstream themselves."""
+    token_url: str | None = None
+    """The token endpoint; each family of RapidSOS credentials has its own."""
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    username: Secret | None = None
+    """With ``password`` and ``basic``."""
+    password: Secret | None = None
+    """With ``password`` and ``basic``."""
+    request: Literal["form", "json"] = "form"
+    """How the token request's body is written."""
+    client_auth: Literal["body", "basic"] = "body"
+    """Where client_id and client_secret go: that body, or an Authorization field (RFC 6749, section 2.3.1)."""
+    scope: str | None = None
+    """Space-separated; None leaves the choice to the server."""
+    extra: dict[str, str] = Field(default_factory=dict)
+    """More parameters of the token request."""
+    allow_plain_http: StrictBool = False
+    """Whether ``token_url`` may be plain http to another machine."""
+
+
+class Match(Model):
+    """What a request must be like for a route to take it; every key given must hold."""
+
+    path: str = "/"
+    """A prefix of whole segments: ``/ingress/`` takes ``/ingress`` and ``/ingress/v1``, not ``/ingressx``."""
+    listener: Name | None = None
+    host: HostName | None = None
+    """The host of an absolute-form target, else of the Host field; without a port."""
+    methods: Methods = ()
+    clients: Networks = ()
+    headers: Fields = Field(default_factory=dict)
+    """Exact values by name, for example ``{ "X-Agency" = "north" }``."""
+
+
+class Route(Model):
+    """Where matching requests go, and as whom."""
+
+    name: Name
+    match: Match = Match()
+    """The default takes every request."""
+    strip: str = ""
+    """A prefix taken off the path before it goes to the upstream."""
+    upstream: str
+    """Scheme, host and port; the path is the client's."""
+    credential: Name
+    addresses: Addresses = ()
+    """``ip`` or ``ip:port``, dialled instead of what the upstream's name resolves to."""
+    allow_private: StrictBool = False
+    """Whether the upstream's name may resolve to a loopback, link-local or private address."""
+    allow_plain_http: StrictBool = False
+    """Whether ``upstream`` may be plain http to another machine."""
+    dead_token_status: tuple[DeadTokenStatus, ...] = (401,)
+    """Answers that make the token sent suspect."""
+    replay: StrictBool = True
+    """Whether a request goes once more with the new token after such an answer."""
+
+
+class Outbound(Model):
+    """How the proxy itself reaches the outside."""
+
+    proxy: str | None = None
+    """The centre's own HTTP proxy, ``http://host:port``; None connects directly."""
+    username: Secret | None = None
+    password: Secret | None = None
+    ca_file: str | None = None
+    """More certificate authorities to trust, as PEM, beside the system's."""
+
+
+class Rotate(Model):
+    """When a log file is put aside and a new one begun."""
+
+    size: Size = 256 * 1024 * 1024
+    """Bytes."""
+    age: Age = 86_400.0
+    """Seconds."""
+
+
+class TrafficLog(Model):
+    """The traffic log."""
+
+    path: str = "-"
+    """A file, or ``-`` for standard output."""
+    bodies: Size = 65_536
+    """Bytes kept of each body; 0 for none."""
+    token: Literal["full", "fingerprint"] = "full"  # noqa: S105 (a choice, not a password)
+    """How a token stands in the record: as it was sent, or as the beginning of its SHA-256."""
+    when_full: Literal["drop", "refuse"] = "drop"
+    """What gives way when the disk cannot keep up: records, which are counted, or requests, which get 503."""
+    rotate: Rotate = Rotate()
+    retain: Age = 400 * 86_400.0
+    """Seconds after which a rotated file is removed."""
+
+
+class Admin(Model):
+    """The admin listener."""
+
+    bind: Bind = "127.0.0.1:9090"
+    username: str = "admin"
+    password: Secret | None = None
+    """None: one is made at start and printed to standard error."""
+    names: HostNames = ()
+    """Host names under which the page may be opened, beyond addresses and local names."""
+
+
+class Limits(Model):
+    """What one client, and all of them, may ask of the proxy."""
+
+    head: Size = 64 * 1024
+    """Bytes of a request's head, and of an answer's."""
+    line: Size = 16 * 1024
+    """Bytes of a request line."""
+    fields: Annotated[StrictInt, Field(ge=8, le=1000)] = 100
+    """Header fields of one message."""
+    body: Size = 100 * 1024 * 1024
+    """Bytes of a request's body; answers are not limited."""
+    replay: Size = 1024 * 1024
+    """Bytes of a request's body kept until the upstream has answered, in case it must be sent again."""
+    connections: Count = 10_000
+    """Client connections."""
+    in_flight: Count = 1_000
+    """Exchanges under way at once."""
+    log_queue: Size = 64 * 1024 * 1024
+    """Bytes of traffic records that wait to be written."""
+
+
+class Timeouts(Model):
+    """Seconds; none of them bounds a whole exchange."""
+
+    head: Seconds = 20.0
+    """From a request's first byte to the end of its head."""
+    idle: Seconds = 75.0
+    """A client connection without a request."""
+    body: Seconds = 30.0
+    """Silence while a request's body is awaited."""
+    connect: Seconds = 5.0
+    """To an upstream: DNS and TCP."""
+    tls: Seconds = 5.0
+    """The TLS handshake."""
+    first_byte: Seconds = 25.0
+    """From the end of the request to the answer's head."""
+    silence: Seconds = 60.0
+    """Silence within an answer."""
+    token: Seconds = 10.0
+    """One token call."""
+    token_wait: Seconds = 5.0
+    """How long a request waits when there is no valid token."""
+    pool_idle: Seconds = 30.0
+    """An upstream connection without a request."""
+    drain: Seconds = 25.0
+    """From the signal to stop until what is still under way is cut."""
+
+
+class Config(Model):
+    """A whole configuration, checked."""
+
+    listener: tuple[Listener, ...]
+    credential: dict[Name, Credential]
+    route: tuple[Route, ...]
+    """The first that matches takes the request."""
+    outbound: Outbound = Outbound()
+    traffic_log: TrafficLog = TrafficLog()
+    admin: Admin = Admin()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()

@@ -1,0 +1,48 @@
+"""A long-lived secret that cannot be printed by accident."""
+
+from __future__ import annotations
+
+
+class Secret:
+    """A secret value and where it came from.
+
+    ``str``, ``repr`` and formatting all give ``***``; only ``reveal`` gives the value, so every use can be found
+    by searching for that one word.
+
+    Attributes:
+        origin: For people: ``env RAPIDSOS_CLIENT_SECRET`` or ``file /run/secrets/x``.
+    """
+
+    __slots__ = ("_value", "origin")
+
+    def __init__(self, value: str, origin: str) -> None:
+        """Keep the value; whoever read it has already stripped one trailing newline."""
+        self._value = value
+        self.origin = origin
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Return ``***``."""
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        """Return ``***``, whatever the format asks for."""
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare values."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        """Hash the value, so that frozen models can be hashed."""
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        """Refuse to be pickled: a copy on disk is a leak."""
+        message = "a Secret cannot be pickled"
+        raise TypeError(message)

@@ -1,0 +1,205 @@
+"""How single values are written in the configuration: sizes, ages, networks, socket addresses, names.
+
+The rule of this file: text in, value out.  What cannot be read raises UnitError, which says in plain words what
+is wrong and what to write instead; load.py adds the file and the key.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from proxy.http.authority import DEFAULT_PORTS, MOST_PORT, build_authority, parse_authority
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)", re.ASCII)
+_SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
+_AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_IPV6 = 6
+_FORBIDDEN = 403
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+class UnitError(ValueError):
+    """One value cannot be used.
+
+    Attributes:
+        problem: What is wrong with it, to stand after the key.
+        fix: What to write instead.
+    """
+
+    def __init__(self, value: object, problem: str, fix: str) -> None:
+        """Keep both parts; ``value`` opens the problem, as it stands in the file."""
+        shown = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else value
+        self.problem = f"{shown} {problem}"
+        self.fix = fix
+        super().__init__(self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketAddress:
+    """An address and a port to listen at.
+
+    Attributes:
+        port: 0 leaves the choice to the system.
+    """
+
+    address: Address
+    port: int
+
+    @property
+    def host(self) -> str:
+        """The address as ``socket`` wants it: without brackets."""
+        return str(self.address)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.address.is_loopback
+
+    def overlaps(self, other: SocketAddress) -> bool:
+        """Whether both cannot be open at once; a wildcard address takes every address of its family."""
+        if self.port != other.port or self.port == 0 or self.address.version != other.address.version:
+            return False
+        return self.address == other.address or self.address.is_unspecified or other.address.is_unspecified
+
+    def __str__(self) -> str:
+        """Return ``127.0.0.1:8080`` or ``[::1]:8080``."""
+        return build_authority(self.host, self.port)
+
+
+def parse_size(value: object) -> int:
+    """Read a size: bytes as a whole number, or text such as ``"64 KiB"``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    raise UnitError(value, "is not a size", 'write bytes as a whole number, or a text such as "64 KiB" or "1.5 MiB"')
+
+
+def parse_age(value: object) -> float:
+    """Read a span of time: seconds as a number, or text such as ``"400d"``, ``"12h"``, ``"30m"``, ``"90s"``."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str) and (match := _AGE.fullmatch(value.strip())):
+        return float(match[1]) * _AGE_UNITS[match[2]]
+    raise UnitError(
+        value, "is not a span of time", 'write seconds as a number, or a text such as "90s", "12h" or "400d"'
+    )
+
+
+def parse_network(value: object) -> Network:
+    """Read a network in CIDR form, or a single address."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    text = value if isinstance(value, str) else ""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        fix = 'write a network such as "10.20.0.0/16" or "fd00::/8", or one address such as "10.20.3.4"'
+        raise UnitError(value, "is not a network", fix) from None
+    if str(network.network_address) != str(ip_address(text.partition("/")[0])):
+        fix = f'write "{network}", or the address alone if one client is meant'
+        raise UnitError(value, "has bits set behind its prefix", fix)
+    return network
+
+
+def parse_bind(value: object) -> str:
+    """Check an address to listen at, and give it back in its plain form."""
+    return str(parse_socket_address(value))
+
+
+def parse_socket_address(value: object) -> SocketAddress:
+    """Read ``address:port``; an IPv6 address stands in brackets."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    fix = 'write an IP address and a port, such as "127.0.0.1:8080" or "[::1]:8080"'
+    if not _PORT.fullmatch(port) or int(port) > MOST_PORT:
+        raise UnitError(value, "does not end in a port", fix)
+    if host == "localhost":
+        raise UnitError(value, "is a name, which may stand for several addresses", f'write "127.0.0.1:{port}"')
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if is_bracketed else host)
+    except ValueError:
+        raise UnitError(value, "does not begin with an IP address", fix) from None
+    if is_bracketed != (address.version == _IPV6):
+        raise UnitError(value, "is bracketed wrongly: only an IPv6 address stands in brackets", fix)
+    return SocketAddress(address, int(port))
+
+
+def parse_name(value: object) -> str:
+    """Check a name that appears in logs, metrics and file keys."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    fix = "write 1 to 64 letters, digits, _ . or -, beginning with a letter or a digit"
+    raise UnitError(value, "is not a name", fix)
+
+
+def parse_host_name(value: object) -> str:
+    """Check a host without scheme and port, and give it back in lower case, without brackets."""
+    fix = 'write the name alone, such as "rapidsos.cad.example"'
+    try:
+        authority = parse_authority(value if isinstance(value, str) else "")
+    except ValueError:
+        raise UnitError(value, "is not a host name", fix) from None
+    if authority.port is not None:
+        raise UnitError(value, "has a port, and a host name has none", fix)
+    return authority.host
+
+
+def parse_origin(value: object) -> str:
+    """Check a web origin (RFC 6454, section 6.2), and give it back as browsers send it."""
+    scheme, colon, rest = (value if isinstance(value, str) else "").lower().partition("://")
+    try:
+        authority = parse_authority(rest.removesuffix("/"))
+    except ValueError:
+        authority = None
+    if authority is None or not colon or scheme not in DEFAULT_PORTS:
+        raise UnitError(value, "is not a web origin", 'write scheme and host, such as "https://cad.example"')
+    port = None if authority.port == DEFAULT_PORTS[scheme] else authority.port
+    return f"{scheme}://{build_authority(authority.host, port)}"
+
+
+def parse_method(value: object) -> str:
+    """Check a request method; methods are case-sensitive (RFC 9110, section 9.1)."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise UnitError(value, "is not a method", 'write methods such as ["GET", "POST"]')
+    if value != value.upper():
+        raise UnitError(value, "would match no client, since methods are case-sensitive", f'write "{value.upper()}"')
+    return value
+
+
+def parse_field_name(value: object) -> str:
+    """Check the name of a header field (RFC 9110, section 5.1)."""
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value
+    raise UnitError(value, "is not the name of a header", 'write a table such as { "X-Agency" = "north" }')
+
+
+def parse_pinned_address(value: object) -> str:
+    """Check an address to dial, ``ip`` or ``ip:port``, and give it back in its plain form."""
+    text = value if isinstance(value, str) else ""
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]") if text.endswith("]") else text))
+    except ValueError:
+        pass
+    try:
+        return str(parse_socket_address(text))
+    except UnitError:
+        fix = 'write addresses such as ["203.0.113.10", "203.0.113.10:8443", "2001:db8::10", "[2001:db8::10]:8443"]'
+        raise UnitError(value, "is not an IP address", fix) from None
+
+
+def check_dead_token_status(status: int) -> int:
+    """Refuse 403 among the answers that make a token suspect."""
+    if status == _FORBIDDEN:
+        fix = "leave it out; 401 is what RapidSOS answers to a token that has expired or was revoked"
+        raise UnitError(status, "speaks of rights and not of the token, so a new token cannot help", fix)
+    return status

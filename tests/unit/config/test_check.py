@@ -1,0 +1,314 @@
+"""What keys must be to each other."""
+
+import pytest
+import trustme
+
+TOKEN_URL = "https://api-sandbox.rapidsos.com/oauth/token"
+SECRET = {"env": "CORE_SECRET"}
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:8080", "10.20.0.5:8080", "[::]:8080", "[fd00::5]:8080"])
+def test_a_bind_beyond_loopback_needs_allow(refuse, build, sound, bind):
+    """Whoever reaches the proxy is RapidSOS's customer."""
+    sound["listener"][0]["bind"] = bind
+
+    told = refuse(sound)
+    sound["listener"][0]["allow"] = ["10.20.0.0/16"]
+
+    assert f"test.toml: listener[cad].allow: is missing: whoever reaches {bind} would speak to RapidSOS as you" in told
+    assert build(sound).listener[0].bind == bind
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:8080", "127.0.0.2:8080", "[::1]:8080"])
+def test_a_bind_to_loopback_does_not(build, sound, bind):
+    """This machine is trusted to be itself."""
+    sound["listener"][0]["bind"] = bind
+
+    assert build(sound).listener[0].allow == ()
+
+
+def test_no_listener_is_refused(refuse, sound):
+    """A list may be there and be empty."""
+    sound["listener"] = []
+
+    assert "test.toml: listener: is empty: no client could connect" in refuse(sound)
+
+
+def test_two_listeners_cannot_share_a_port(refuse, sound):
+    """The second would fail at start."""
+    sound["listener"].append({"name": "b", "bind": "0.0.0.0:8080", "allow": ["10.0.0.0/8"]})
+
+    assert "test.toml: listener[b].bind: 0.0.0.0:8080 is taken by listener[cad].bind" in refuse(sound)
+
+
+def test_the_admin_listener_cannot_share_a_port(refuse, sound):
+    """It is a listener as well."""
+    sound["listener"][0]["bind"] = "127.0.0.1:9090"
+
+    assert "test.toml: admin.bind: 127.0.0.1:9090 is taken by listener[cad].bind" in refuse(sound)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9090", "10.20.0.5:9090", "[::]:9090"])
+def test_the_admin_listener_stays_on_this_machine(refuse, sound, bind):
+    """Its login would cross the network in plain text."""
+    sound["admin"] = {"bind": bind}
+
+    told = refuse(sound)
+
+    assert f"test.toml: admin.bind: {bind} can be reached from other machines" in told
+    assert "write 127.0.0.1:9090, and reach it through an SSH tunnel" in told
+
+
+@pytest.mark.parametrize(
+    ("credential", "told"),
+    [
+        ({"grant": "client_credentials"}, ["client_id", "client_secret", "token_url"]),
+        ({"grant": "password", "token_url": TOKEN_URL}, ["client_id", "client_secret", "password", "username"]),
+        ({"grant": "basic", "username": "u"}, ["password"]),
+    ],
+)
+def test_what_a_grant_needs_must_be_there(refuse, sound, credential, told):
+    """Each key that is missing is told."""
+    sound["credential"]["core"] = credential
+
+    message = refuse(sound)
+
+    assert message.count(f'is missing, and grant "{credential["grant"]}" needs it') == len(told)
+    assert all(f"credential.core.{key}: is missing" in message for key in told)
+
+
+@pytest.mark.parametrize(
+    ("credential", "superfluous"),
+    [
+        (
+            {
+                "grant": "client_credentials",
+                "token_url": TOKEN_URL,
+                "client_id": "a",
+                "client_secret": SECRET,
+                "username": "u",
+            },
+            "username",
+        ),
+        ({"grant": "basic", "username": "u", "password": SECRET, "token_url": TOKEN_URL}, "token_url"),
+        ({"grant": "basic", "username": "u", "password": SECRET, "client_id": "a"}, "client_id"),
+        ({"grant": "basic", "username": "u", "password": SECRET, "scope": "a"}, "scope"),
+        ({"grant": "basic", "username": "u", "password": SECRET, "request": "form"}, "request"),
+    ],
+)
+def test_what_a_grant_has_no_use_for_is_refused(refuse, sound, credential, superfluous):
+    """A key without effect is a misunderstanding."""
+    sound["credential"]["core"] = credential
+
+    told = f'credential.core.{superfluous}: has no meaning with grant "{credential["grant"]}"'
+
+    assert told in refuse(sound)
+
+
+def test_every_grant_can_be_complete(build, sound):
+    """What is needed, and no more."""
+    sound["credential"] |= {
+        "user": {
+            "grant": "password",
+            "token_url": "https://api-sandbox.rapidsos.com/oauth/v2/token",
+            "client_id": "a",
+            "client_secret": SECRET,
+            "username": {"env": "CORE_SECRET"},
+            "password": SECRET,
+        },
+        "lis": {"grant": "basic", "username": "u", "password": SECRET},
+    }
+
+    assert set(build(sound).credential) == {"core", "user", "lis"}
+
+
+@pytest.mark.parametrize("name", ["client_secret", "grant_type", "scope"])
+def test_extra_cannot_replace_what_the_proxy_sends_itself(refuse, sound, name):
+    """Two values of one parameter would be read as either."""
+    sound["credential"]["core"]["extra"] = {name: "x"}
+
+    assert f"credential.core.extra.{name}: is a parameter that the proxy sends by itself" in refuse(sound)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("api-sandbox.rapidsos.com/oauth/token", "it does not begin with https://"),
+        ("ftp://api-sandbox.rapidsos.com/", "it does not begin with https://"),
+        ("https:///oauth/token", "the host is empty"),
+        ("https://api-sandbox.rapidsos.com:99999/", "a port is a number from 1 to 65535"),
+        ("https://id:canary@api-sandbox.rapidsos.com/oauth/token", "a user name or password before the host"),
+        ("https://api-sandbox.rapidsos.com/oauth/token#x", "it has a space, a # or an invisible character"),
+        ("https://api-sandbox.rapidsos.com/oauth token", "it has a space, a # or an invisible character"),
+    ],
+)
+def test_a_token_url_is_a_url(refuse, sound, url, told):
+    """And a login in it is not repeated."""
+    sound["credential"]["core"]["token_url"] = url
+
+    message = refuse(sound)
+
+    assert f"test.toml: credential.core.token_url: is not the URL of a token endpoint: {told}" in message
+    assert "canary" not in message
+
+
+def test_a_client_secret_does_not_travel_in_the_clear(refuse, build, sound):
+    """Unless the file says that it may."""
+    credential = sound["credential"]["core"]
+    credential["token_url"] = "http://tokens.example/oauth/token"
+
+    told = refuse(sound)
+    credential["allow_plain_http"] = True
+
+    assert "credential.core.token_url: is plain http: tokens.example would get the client secret in the clear" in told
+    assert build(sound).credential["core"].allow_plain_http
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9911", "localhost:9911", "[::1]:9911", "LOCALHOST"])
+def test_a_token_server_on_this_machine_may_be_plain_http(build, sound, host):
+    """For the simulator."""
+    sound["credential"]["core"]["token_url"] = f"http://{host}/oauth/token"
+
+    assert build(sound).credential["core"].token_url == f"http://{host}/oauth/token"
+
+
+def test_a_token_does_not_travel_in_the_clear(refuse, build, sound):
+    """The upstream is held to the same rule."""
+    route = sound["route"][0]
+    route["upstream"] = "http://upstream.example"
+
+    told = refuse(sound)
+    route["allow_plain_http"] = True
+
+    assert "route[ingress].upstream: is plain http: upstream.example would get the token in the clear" in told
+    assert build(sound).route[0].allow_plain_http
+
+
+def test_two_listeners_cannot_share_a_name(refuse, sound):
+    """A route or a record could mean either."""
+    sound["listener"].append({"name": "cad", "bind": "127.0.0.1:8081"})
+
+    assert "test.toml: listener[cad].name: names two listeners" in refuse(sound)
+
+
+@pytest.mark.parametrize(
+    ("token_url", "upstream", "told"),
+    [
+        (TOKEN_URL, "https://api.rapidsos.com", "is a production host, and credential core is for sandbox"),
+        (
+            "https://edx.rapidsos.com/oauth/token",
+            "https://edx-sandbox.rapidsos.com",
+            "is a sandbox host, and credential core is for production",
+        ),
+        (TOKEN_URL, "https://api-staging.rapidsos.com", "is a staging host, and credential core is for sandbox"),
+    ],
+)
+def test_sandbox_and_production_are_not_mixed(refuse, sound, token_url, upstream, told):
+    """Keys of one are void in the other, and a live centre must not speak to a sandbox."""
+    sound["credential"]["core"]["token_url"] = token_url
+    sound["route"][0]["upstream"] = upstream
+
+    assert f"test.toml: route[ingress].upstream: {told}" in refuse(sound)
+
+
+def test_a_basic_credential_is_of_one_environment_too(refuse, sound):
+    """It has no token URL; its first route tells."""
+    sound["credential"]["lis"] = {"grant": "basic", "username": "u", "password": SECRET}
+    for name, host in (("one", "api-sandbox"), ("two", "api")):
+        match = {"path": f"/{name}/"}
+        route = {"name": name, "match": match, "upstream": f"https://{host}.rapidsos.com", "credential": "lis"}
+        sound["route"].append(route)
+
+    assert "route[two].upstream: is a production host, and credential lis is for sandbox" in refuse(sound)
+
+
+def test_the_environment_of_a_strangers_host_cannot_be_told(build, sound):
+    """A gateway of the centre's own may stand before either."""
+    sound["route"][0]["upstream"] = "https://gateway.psap.example"
+
+    assert build(sound).route[0].upstream == "https://gateway.psap.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://proxy.example:3128", "does not begin with http://"),
+        ("socks5://proxy.example:1080", "does not begin with http://"),
+        ("proxy.example:3128", "does not begin with http://"),
+        ("http://proxy.example", "has no port"),
+        ("http://proxy.example:3128/path", "is not a proxy's URL"),
+        ("http://user:canary@proxy.example:3128", "holds a login, which would stand in plain text here"),
+    ],
+)
+def test_an_outbound_proxy_is_http_host_and_port(refuse, sound, url, told):
+    """And its login has keys of its own."""
+    sound["outbound"] = {"proxy": url}
+
+    message = refuse(sound)
+
+    assert f"test.toml: outbound.proxy: {told}" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    ("outbound", "told"),
+    [
+        ({"proxy": "http://p.example:3128", "username": "u"}, "outbound.password: is missing: a login has both parts"),
+        (
+            {"proxy": "http://p.example:3128", "password": SECRET},
+            "outbound.username: is missing: a login has both parts",
+        ),
+        ({"username": "u", "password": SECRET}, "outbound.username: has no meaning without outbound.proxy"),
+    ],
+)
+def test_an_outbound_login_is_whole_and_has_a_proxy(refuse, sound, outbound, told):
+    """Half a login is a mistake."""
+    sound["outbound"] = outbound
+
+    assert f"test.toml: {told}" in refuse(sound)
+
+
+def test_an_outbound_proxy_with_a_login_is_sound(build, sound):
+    """All three keys together."""
+    sound["outbound"] = {"proxy": "http://p.example:3128/", "username": "u", "password": SECRET}
+
+    assert build(sound).outbound.password.reveal() == "s3cret-value"
+
+
+def test_a_certificate_file_is_read_to_see_that_it_is_one(refuse, build, sound, tmp_path):
+    """Found by check, not by the first handshake; its path starts from the file."""
+    sound["outbound"] = {"ca_file": "ca.pem"}
+
+    missing = refuse(sound)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    empty = refuse(sound)
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    assert f"test.toml: outbound.ca_file: {tmp_path / 'ca.pem'} cannot be read (No such file or directory)" in missing
+    assert f"test.toml: outbound.ca_file: {tmp_path / 'ca.pem'} holds no certificate in PEM form" in empty
+    assert build(sound).outbound.ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"line": 2048, "head": 1024}, "limits.line: is more than limits.head, which it is a part of"),
+        ({"body": 1024}, "limits.replay: is more than limits.body"),
+    ],
+)
+def test_a_part_is_not_more_than_the_whole(refuse, sound, limits, told):
+    """Such a limit would never be the one that holds."""
+    sound["limits"] = limits
+
+    assert f"test.toml: {told}" in refuse(sound)
+
+
+def test_what_the_route_table_objects_to_is_told_by_the_routes_name(refuse, sound):
+    """Together with all the rest."""
+    sound["route"][0]["credential"] = "cor"
+    sound["admin"] = {"bind": "0.0.0.0:9090"}
+
+    told = refuse(sound)
+
+    assert told.startswith("test.toml: 2 problems")
+    assert 'test.toml: route[ingress].credential: there is no credential "cor"\n  fix: did you mean "core"?' in told

@@ -1,0 +1,57 @@
+"""A configuration in words."""
+
+from proxy.config.describe import build_table, describe
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    """Rows may end early."""
+    lines = list(build_table([("a", "bb", "c"), ("aaa", "b"), ("", "", "cc")]))
+
+    assert lines == ["  a    bb  c", "  aaa  b", "           cc"]
+
+
+def test_everything_that_will_happen_is_told_and_no_secret(build, sound):
+    """Who may connect, what goes where as whom, where secrets come from, what is dialled."""
+    sound["listener"].append({"name": "desk", "bind": "10.0.0.5:80", "allow": ["10.0.0.0/8"], "names": ["cad.example"]})
+    sound["credential"]["lis"] = {"grant": "basic", "username": "a-user", "password": {"env": "CORE_SECRET"}}
+    match = {
+        "path": "/lis/",
+        "listener": "desk",
+        "host": "cad.example",
+        "methods": ["GET", "POST"],
+        "clients": ["10.1.0.0/16"],
+        "headers": {"X-Agency": "north"},
+    }
+    upstream = "https://lis.example:8443"
+    sound["route"].append(
+        {"name": "lis", "match": match, "upstream": upstream, "credential": "lis", "addresses": ["203.0.113.1"]}
+    )
+
+    told = describe(build(sound))
+
+    assert "  cad    127.0.0.1:8080  this machine only\n" in told
+    assert "  desk   10.0.0.5:80     10.0.0.0/8                       as cad.example\n" in told
+    assert (
+        "cad.example/lis/ on desk by GET/POST from 10.1.0.0/16 with X-Agency: north  ->  https://lis.example:8443"
+        in told
+    )
+    assert told.index("  ingress  /ingress/") < told.index("  lis      cad.example/lis/")
+    assert "  core  client_credentials  https://api-sandbox.rapidsos.com/oauth/token\n" in told
+    assert "        client_secret       env CORE_SECRET\n" in told
+    assert "  lis   basic               sent with each request\n" in told
+    assert told.endswith("Dialled\n  api-sandbox.rapidsos.com:443\n  lis.example:8443 at 203.0.113.1")
+    assert "s3cret-value" not in told
+
+
+def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
+    """The firewall's rule is another one then; this machine is reached directly."""
+    sound["outbound"] = {"proxy": "http://proxy.example:3128"}
+    sound["route"][0]["upstream"] = "http://127.0.0.1:9911"
+
+    told = describe(build(sound))
+
+    assert "  api-sandbox.rapidsos.com:443 through http://proxy.example:3128" in told
+    assert told.splitlines()[-2:] == [
+        "  127.0.0.1:9911",
+        "  api-sandbox.rapidsos.com:443 through http://proxy.example:3128",
+    ]
