@@ -1,0 +1,285 @@
+"""The token source of one credential that gets its tokens from an authorization server.
+
+The rule of this file: a token call belongs to no request.  One task of the source's own makes every call, so there
+is never more than one flight, and a client that leaves takes nothing with it.  While a valid token is at hand nobody
+waits, whatever the calls do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from proxy.errors import FetchError, NoToken
+from proxy.tasks import Tasks
+from proxy.tokens import policy
+from proxy.tokens.explain import explain_no_token
+from proxy.tokens.grants import build_token_request, printable_url
+from proxy.tokens.history import History
+from proxy.tokens.schedule import RemintGuard, Schedule
+from proxy.tokens.token import OK, UNREADABLE, CredentialStatus, Token, TokenFetch, build_token
+from proxy.tokens.waiters import Waiters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.models import Credential
+    from proxy.tokens.answers import ParsedToken
+    from proxy.tokens.cache import TokenCache
+    from proxy.tokens.clock import Clock
+    from proxy.tokens.fetch import Fetch
+    from proxy.tokens.source import TokenObserver
+    from proxy.tokens.token import TokenKey
+
+log = structlog.get_logger(__name__)
+
+LONGEST_NAP_S: Final = 60.0
+"""Timers stand still in suspend: look at the clock at least this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all token sources of a process have in common.
+
+    Attributes:
+        wait_s: How long a request waits for a token at most.
+        dice: Gives a number from 0 up to 1, for the jitter.
+    """
+
+    cache: TokenCache
+    fetch: Fetch
+    clock: Clock
+    observer: TokenObserver
+    wait_s: float
+    dice: Callable[[], float] = random.random
+
+
+class BearerSource:
+    """One credential's token: fetched at start, replaced at half its life, shared by all who ask."""
+
+    def __init__(self, name: str, credential: Credential, key: TokenKey, shared: Shared) -> None:
+        """Prepare; ``start`` begins.
+
+        Args:
+            name: Of the credential, for logs and people.
+            credential: What is sent to the authorization server.
+            key: Under which the token is kept.
+            shared: What the sources of the process have in common.
+        """
+        self.name = name
+        self._credential = credential
+        self._token_url = printable_url(credential.token_url or "")
+        self._shared = shared
+        self._tokens = shared.cache
+        self._key = key
+        self._now = shared.clock.now
+        self._schedule = Schedule(is_person=credential.grant == "password")
+        self._guard = RemintGuard()
+        self._waiters = Waiters(shared.clock)
+        self._wake = asyncio.Event()
+        self._tasks = Tasks()
+        self._suspect: Token | None = None
+        self._is_stopped = False
+        self._history = History(name)
+
+    def __repr__(self) -> str:
+        """Show the state, and no token."""
+        return f"<BearerSource {self.name} usable={self._held() is not None} {self._schedule!r}>"
+
+    def current(self) -> Token | None:
+        """Return the token to send now, or None if there is none; wakes the refresher if it overslept.
+
+        The clock is asked at each use, so that a machine that was suspended never sends a dead token.
+        """
+        if self._now() >= self._schedule.due_at:
+            self._wake.set()
+        try:  # what _held does, written out: this runs once a request, and a call is a fifth of it
+            return self._tokens[self._key]
+        except KeyError:
+            return None
+
+    async def wait(self) -> Token:
+        """Wait for a token: over as many calls as fit into the time limit.
+
+        Raises:
+            NoToken: If none came in time; at once if the credential is refused.
+        """
+        token = self.current()
+        if token is None and not (self._schedule.is_refused or self._is_stopped):
+            self._hasten()
+            token = await self._waiters.join(self._shared.wait_s)
+        if token is None:
+            raise self._no_token()
+        return token
+
+    async def replace(self, suspect: Token) -> Token | None:
+        """Return another token than ``suspect``, which an upstream rejected.
+
+        However many call it, one token call is made; the suspect stays current until its successor is in hand.
+
+        Returns:
+            None if the credential is refused, no call brought a token in time, or the last replacement was
+            rejected as well and the next one is paused.
+        """
+        token = self.current()
+        if token is not None and token.authorization != suspect.authorization:
+            return token
+        if self._schedule.is_refused or self._is_stopped or not self._guard.allows(suspect, self._now()):
+            return None
+        self._suspect = suspect
+        self._hasten()
+        token = await self._waiters.join(self._shared.wait_s)
+        return None if token is None or token.authorization == suspect.authorization else token
+
+    def prove(self, token: Token) -> None:
+        """An upstream took ``token`` where it had rejected the one before: the replacement was right."""
+        self._guard.prove(token)
+
+    async def start(self) -> None:
+        """Start the refresher, which makes the first call at once; does not wait for it."""
+        _ = self._tasks.start(self._run(), name=f"token {self.name}")
+
+    async def stop(self) -> None:
+        """Stop the refresher; those who wait get NoToken."""
+        self._is_stopped = True
+        await self._tasks.stop()
+        self._waiters.release(None)
+
+    def status(self) -> CredentialStatus:
+        """Return how the credential stands."""
+        now = self._now()
+        token = self._held()
+        history = self._history
+        return CredentialStatus(
+            name=self.name,
+            grant=self._credential.grant,
+            token_url=self._token_url,
+            usable=token is not None,
+            fingerprint=token.fingerprint if token else None,
+            expires_in_s=token.expires_at - now if token else None,
+            next_refresh_in_s=max(0.0, self._schedule.due_at - now) if self._schedule.due_at < math.inf else None,
+            last_error=history.last_error.detail if history.last_error else None,
+            last_error_ago_s=now - history.last_error_at if history.last_error else None,
+            fetches=history.fetches,
+            failures=history.failures,
+            skew_s=history.skew_s,
+        )
+
+    def _held(self) -> Token | None:
+        try:
+            return self._tokens[self._key]
+        except KeyError:
+            return None
+
+    def _hasten(self) -> None:
+        self._schedule.hasten(self._now())
+        self._wake.set()
+
+    async def _run(self) -> None:
+        """Make every token call of this credential, for as long as the source runs."""
+        while True:
+            await self._until_due()
+            try:
+                await self._call()
+            except Exception:  # a defect of ours must not end the refresher: no token would ever come again
+                log.exception("token.call_broke", credential=self.name)
+                if self._schedule.in_flight:
+                    self._fail(FetchError(UNREADABLE, "the proxy failed on it; see its log"))
+
+    async def _until_due(self) -> None:
+        while (delay_s := self._schedule.due_at - self._now()) > 0:
+            self._wake.clear()
+            timer = self._shared.clock.call_later(min(delay_s, LONGEST_NAP_S), self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+
+    async def _call(self) -> None:
+        reason, sent_at = self._reason(), self._now()
+        self._schedule.send()
+        self._history.fetches += 1
+        try:
+            parsed = await self._shared.fetch(build_token_request(self._credential))
+            token = self._accept(parsed, sent_at)
+        except FetchError as error:
+            self._fail(error)
+            self._tell(error, error.status, reason, sent_at)
+        else:
+            self._succeed(token, parsed)
+            self._tell(token, parsed.status, reason, sent_at)
+
+    def _reason(self) -> str:
+        if self._suspect is not None:
+            return "rejected"
+        if not self._history.fetches:
+            return "start"
+        return "refresh" if self._held() is not None else "wait"
+
+    def _accept(self, parsed: ParsedToken, sent_at: float) -> Token:
+        """Build the token of an answer.
+
+        Raises:
+            FetchError: If it has died on its way here, as after a suspend in the middle of the call.
+        """
+        token = build_token(parsed.access_token, parsed.life_s, sent_at=sent_at, dice=self._shared.dice())
+        if token.life_s > 0 and token.usable_until <= self._now():
+            detail = f"the authorization server's token lives {token.life_s:g} s, and its answer took longer"
+            raise FetchError(UNREADABLE, detail)
+        return token
+
+    def _succeed(self, token: Token, parsed: ParsedToken) -> None:
+        now = self._now()
+        held = self._held()
+        if token.life_s > 0:
+            self._tokens[self._key] = token
+            self._schedule.succeed(now, token.refresh_at)
+        else:
+            # It serves those who wait, and must not push out one that still serves everybody.
+            self._schedule.succeed(now, None if held is None else (now + held.usable_until) / 2)
+        if self._suspect is not None:
+            self._suspect = None
+            self._guard.minted(token, now)
+        self._waiters.release(token)
+        self._history.note_success(token, parsed, now)
+
+    def _fail(self, error: FetchError) -> None:
+        now = self._now()
+        token = self._held()
+        good_until = None if token is None or self._is_suspect(token) else token.usable_until
+        self._schedule.fail(now, error, good_until, self._shared.dice())
+        if error.refused:
+            self._waiters.release(None)
+        self._history.note_failure(error, now, None if token is None else token.usable_until - now)
+
+    def _is_suspect(self, token: Token) -> bool:
+        return self._suspect is not None and self._suspect.authorization == token.authorization
+
+    def _tell(self, result: Token | FetchError, status: int | None, reason: str, sent_at: float) -> None:
+        token, error = (None, result) if isinstance(result, FetchError) else (result, None)
+        self._shared.observer.token_fetched(
+            TokenFetch(
+                credential=self.name,
+                grant=self._credential.grant,
+                token_url=self._token_url,
+                outcome=error.kind if error else OK,
+                status=status,
+                detail=error.detail if error else "",
+                seconds=self._now() - sent_at,
+                fingerprint=token.fingerprint if token else None,
+                life_s=token.life_s if token else None,
+                reason=reason,
+            )
+        )
+
+    def _no_token(self) -> NoToken:
+        due_in_s = self._schedule.due_at - self._now()
+        is_given_up = self._schedule.is_refused and not self._schedule.in_flight and due_in_s == math.inf
+        detail = explain_no_token(self.name, self._history.last_error, is_given_up=is_given_up)
+        patience_s = policy.REFUSED_PAUSE_S if is_given_up else 1.0 if due_in_s == math.inf else due_in_s
+        return NoToken(detail, retry_after_s=max(1, math.ceil(patience_s)))

@@ -1,0 +1,97 @@
+"""Configuration to token sources: built together, started together, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from proxy.errors import ConfigError
+from proxy.tokens.basic import BasicSource
+from proxy.tokens.bearer import BearerSource, Shared
+from proxy.tokens.cache import build_cache
+from proxy.tokens.clock import SystemClock
+from proxy.tokens.fetch import TokenFetcher
+from proxy.tokens.token import build_token_key
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+    from proxy.config.models import Config, Credential
+    from proxy.tokens.clock import Clock
+    from proxy.tokens.source import Source, TokenObserver
+    from proxy.tokens.token import CredentialStatus
+
+HASH_KEY_BYTES = 32
+
+
+class Sources:
+    """The token sources of all credentials.
+
+    Attributes:
+        by_name: By the credential's name.
+    """
+
+    def __init__(self, by_name: Mapping[str, Source], fetcher: TokenFetcher) -> None:
+        """Own the sources, and the fetcher that they share."""
+        self.by_name = by_name
+        self._fetcher = fetcher
+
+    def __getitem__(self, credential: str) -> Source:
+        """Return the source of a credential."""
+        return self.by_name[credential]
+
+    @property
+    def any_usable(self) -> bool:
+        """Whether at least one credential would serve a request at once."""
+        return any(source.current() is not None for source in self.by_name.values())
+
+    def statuses(self) -> list[CredentialStatus]:
+        """Return how each credential stands."""
+        return [source.status() for source in self.by_name.values()]
+
+    async def start(self) -> None:
+        """Start all; each makes its first call at once, and none is waited for."""
+        await asyncio.gather(*(source.start() for source in self.by_name.values()))
+
+    async def stop(self) -> None:
+        """Stop all."""
+        await asyncio.gather(*(source.stop() for source in self.by_name.values()))
+        await self._fetcher.close()
+
+
+def build_sources(
+    config: Config, observer: TokenObserver, *, clock: Clock | None = None, tls: ssl.SSLContext | None = None
+) -> Sources:
+    """Build the source of every credential.
+
+    Args:
+        config: Checked.
+        observer: Is told of each token call.
+        clock: Instead of the system's.
+        tls: Instead of the context that ``config.outbound`` describes.
+    """
+    clock = clock or SystemClock()
+    fetcher = TokenFetcher(config.outbound, config.timeouts.token, tls=tls)
+    shared = Shared(
+        cache=build_cache(clock.now, len(config.credential)),
+        fetch=fetcher,
+        clock=clock,
+        observer=observer,
+        wait_s=config.timeouts.token_wait,
+    )
+    hash_key = secrets.token_bytes(HASH_KEY_BYTES)
+    by_name = {
+        name: _build_source(name, credential, shared, hash_key) for name, credential in config.credential.items()
+    }
+    return Sources(by_name, fetcher)
+
+
+def _build_source(name: str, credential: Credential, shared: Shared, hash_key: bytes) -> Source:
+    if credential.grant != "basic":
+        return BearerSource(name, credential, build_token_key(credential, hash_key), shared)
+    if credential.username is None or credential.password is None:
+        where = f"credential.{name}"
+        raise ConfigError(where, "grant basic needs username and password", "add both")
+    return BasicSource(name, credential.username, credential.password)

@@ -1,0 +1,38 @@
+"""A failed token call in plain words, with the next step, for whoever reads a client's error.
+
+The rule of this file: pure; it says what is wrong and what to do, and never quotes a secret or an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.tokens.token import NETWORK, REFUSED, STATUS, TIMEOUT, UNREADABLE
+
+if TYPE_CHECKING:
+    from proxy.errors import FetchError
+
+NEXT_STEPS: Final = {
+    NETWORK: "Check this machine's way to it: DNS, firewall, corporate proxy, trusted certificates.",
+    TIMEOUT: "Check this machine's way to it: firewall, corporate proxy; or it is overloaded.",
+    STATUS: "If it lasts, check token_url, then report it to RapidSOS.",
+    UNREADABLE: "Check token_url and the request format; if both are right, report it to RapidSOS.",
+    REFUSED: "Check the credential's id and secret, and that they are of this environment.",
+}
+"""What to do, by ``FetchError.kind``."""
+TRIED_AGAIN = "The proxy keeps trying."
+NOT_TRIED_AGAIN = "The proxy does not send a person's refused password again: change it, then restart."
+
+
+def explain_no_token(name: str, error: FetchError | None, *, is_given_up: bool) -> str:
+    """Say why a credential has no token.
+
+    Args:
+        name: Of the credential.
+        error: How the last call failed; None if none has yet.
+        is_given_up: Whether no more calls are planned.
+    """
+    if error is None:
+        return f"The authorization server has not yet answered for credential {name}. {TRIED_AGAIN}"
+    step = NEXT_STEPS.get(error.kind, NEXT_STEPS[STATUS])
+    return f"Credential {name}: {error.detail}. {step} {NOT_TRIED_AGAIN if is_given_up else TRIED_AGAIN}"

@@ -1,0 +1,87 @@
+"""What the token calls of one credential came to: counted for its status, and told in the operational log.
+
+The rule of this file: recovery is an event just as failure is, and an outage of hours does not write a line a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from proxy.errors import FetchError
+    from proxy.tokens.answers import ParsedToken
+    from proxy.tokens.token import Token
+
+log = structlog.get_logger(__name__)
+
+
+class History:
+    """The calls of one credential so far.
+
+    Attributes:
+        fetches: Calls, the failed ones and the one under way included.
+        failures: Calls that failed.
+        last_error: Of the last call; None if it succeeded.
+        last_error_at: Clock seconds.
+        skew_s: The server's clock less ours at the last success that told it.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begin with nothing; ``name`` is the credential's."""
+        self._name = name
+        self._failed_since = 0.0
+        self._failed_in_a_row = 0
+        self._oddities: set[str] = set()
+        self.fetches = 0
+        self.failures = 0
+        self.last_error: FetchError | None = None
+        self.last_error_at = 0.0
+        self.skew_s: float | None = None
+
+    def note_success(self, token: Token, parsed: ParsedToken, now: float) -> None:
+        """A call brought a token."""
+        log.info("token.fetched", credential=self._name, fingerprint=token.fingerprint, life_s=token.life_s)
+        if self.last_error is not None:
+            outage_s = round(now - self._failed_since, 3)
+            log.warning("token.recovered", credential=self._name, failures=self._failed_in_a_row, outage_s=outage_s)
+        for oddity in set(parsed.oddities) - self._oddities:
+            log.warning("token.odd_answer_accepted", credential=self._name, oddity=oddity)
+            self._oddities.add(oddity)
+        self._failed_in_a_row = 0
+        self.last_error = None
+        if parsed.skew_s is not None:
+            self.skew_s = parsed.skew_s
+
+    def note_failure(self, error: FetchError, now: float, usable_for_s: float | None) -> None:
+        """A call failed.
+
+        Args:
+            error: How.
+            now: Clock seconds.
+            usable_for_s: How long the token in hand still serves; None without one, when requests fail.
+        """
+        if self.last_error is None:
+            self._failed_since = now
+        is_news = self.last_error is None or self.last_error.kind != error.kind
+        self._failed_in_a_row += 1
+        self.failures += 1
+        self.last_error = error
+        self.last_error_at = now
+        # Every failure at first, then ever fewer of the same; each is a record of the traffic log all the same.
+        if is_news or error.refused or self._failed_in_a_row.bit_count() == 1:
+            self._tell(error, usable_for_s)
+
+    def _tell(self, error: FetchError, usable_for_s: float | None) -> None:
+        event = "token.refused" if error.refused else "token.failed"
+        # An alarm where people are, or soon will be, without a token until somebody acts.
+        tell = log.error if error.refused or usable_for_s is None else log.warning
+        tell(
+            event,
+            credential=self._name,
+            kind=error.kind,
+            detail=error.detail,
+            failures=self._failed_in_a_row,
+            usable_for_s=None if usable_for_s is None else round(usable_for_s, 3),
+        )

@@ -1,0 +1,54 @@
+"""What the relay sees of a token source, and to whom a source tells what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.tokens.token import CredentialStatus, Token, TokenFetch
+
+
+class TokenObserver(Protocol):
+    """Whoever wants to know of each token call."""
+
+    def token_fetched(self, fetch: TokenFetch) -> None:
+        """Take the outcome of one token call."""
+        ...
+
+
+class Source(Protocol):
+    """Where the relay gets the Authorization of one credential."""
+
+    name: str
+
+    def current(self) -> Token | None:
+        """Return the token to send now, or None if there is none; never waits."""
+        ...
+
+    async def wait(self) -> Token:
+        """Wait for a token.
+
+        Raises:
+            NoToken: If none came in time, or none can come.
+        """
+        ...
+
+    async def replace(self, suspect: Token) -> Token | None:
+        """Return another token than ``suspect``, which an upstream rejected; None if none is to be had."""
+        ...
+
+    def prove(self, token: Token) -> None:
+        """An upstream took ``token`` where it had rejected the one before."""
+        ...
+
+    async def start(self) -> None:
+        """Begin; does not wait for the first token."""
+        ...
+
+    async def stop(self) -> None:
+        """End; those who wait get NoToken."""
+        ...
+
+    def status(self) -> CredentialStatus:
+        """Return how the credential stands."""
+        ...

@@ -1,0 +1,128 @@
+"""The pure state machines: when a call is due, and when a rejected token may be replaced."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from proxy.errors import FetchError
+from proxy.tokens.schedule import RemintGuard, Schedule
+from proxy.tokens.token import NETWORK, REFUSED, build_token
+
+DOWN = FetchError(NETWORK, "down")
+
+
+@pytest.fixture
+def schedule():
+    """Return a schedule whose first call is under way."""
+    schedule = Schedule(is_person=False)
+    schedule.send()
+    return schedule
+
+
+def test_first_call_is_due_at_once():
+    """A new schedule is due, whatever the clock shows."""
+    assert Schedule(is_person=False).due_at == -math.inf
+
+
+def test_nothing_is_due_during_a_call(schedule):
+    """While a call is under way no other is due, and nobody can hasten one."""
+    schedule.hasten(5.0)
+
+    assert schedule.due_at == math.inf
+
+
+def test_next_call_after_a_success(schedule):
+    """After a success the next call is due when the token wants replacing, or when somebody needs one."""
+    schedule.succeed(0.0, 1800.0)
+    assert schedule.due_at == 1800.0
+
+    schedule.hasten(100.0)
+
+    assert schedule.due_at == 100.0
+
+
+def test_no_call_right_after_a_success(schedule):
+    """No need is so urgent that a call follows a success at once."""
+    schedule.succeed(0.0, 0.01)
+    assert schedule.due_at == 0.25
+
+    schedule.hasten(0.0)
+
+    assert schedule.due_at == 0.25
+
+
+def test_success_without_a_token_to_keep(schedule):
+    """After a token that was not kept the next call comes only when it is needed."""
+    schedule.succeed(0.0, None)
+    assert schedule.due_at == math.inf
+
+    schedule.hasten(0.1)
+
+    assert schedule.due_at == 0.25
+
+
+def test_failure_is_forgotten_after_a_success(schedule):
+    """A success ends the count of failures, and a refusal."""
+    schedule.fail(0.0, FetchError(REFUSED, "refused", refused=True), None, 0.5)
+    assert (schedule.failures, schedule.is_refused) == (1, True)
+
+    schedule.succeed(60.0, 1800.0)
+
+    assert (schedule.failures, schedule.is_refused) == (0, False)
+
+
+def test_failure_with_a_token_at_hand(schedule):
+    """With a token at hand the backoff is the patient one, but ends when the token does."""
+    for _ in range(6):
+        schedule.fail(100.0, DOWN, 1000.0, 1.0)
+    assert schedule.due_at == 115.0
+
+    schedule.fail(100.0, DOWN, 103.0, 1.0)
+
+    assert schedule.due_at == 103.0
+
+
+def test_need_shortens_the_patient_backoff(schedule):
+    """Whoever needs a token in a patient backoff gets a call as soon as an urgent one would have come."""
+    for _ in range(6):
+        schedule.fail(100.0, DOWN, 1000.0, 1.0)
+
+    schedule.hasten(100.5)
+
+    assert schedule.due_at == 101.0
+
+
+def test_repr(schedule):
+    """The repr tells the state."""
+    assert repr(schedule) == "<Schedule due_at=inf in_flight=True failures=0 is_refused=False>"
+
+
+def test_guard_allows_a_token_that_was_not_minted_for_it():
+    """The first rejection is answered at once, and so is one of a token that came by an ordinary refresh."""
+    guard = RemintGuard()
+    first, second, third = (build_token(name, 3600.0, sent_at=0.0, dice=0.5) for name in ("1", "2", "3"))
+
+    assert guard.allows(first, 0.0)
+    guard.minted(second, 0.0)
+    assert guard.allows(third, 1.0)
+
+
+def test_guard_pauses_once_for_each_useless_token():
+    """A useless token starts one pause; after it, the same token may be replaced."""
+    guard = RemintGuard()
+    token = build_token("1", 3600.0, sent_at=0.0, dice=0.5)
+    guard.minted(token, 0.0)
+
+    assert [guard.allows(token, now) for now in (1.0, 5.0, 10.9, 11.0, 11.1)] == [False, False, False, True, True]
+
+
+def test_guard_ignores_proof_of_another_token():
+    """Only the token minted last can be proved."""
+    guard = RemintGuard()
+    old, new = (build_token(name, 3600.0, sent_at=0.0, dice=0.5) for name in ("old", "new"))
+    guard.minted(new, 0.0)
+    guard.prove(old)
+
+    assert not guard.allows(new, 1.0)
