@@ -1,0 +1,117 @@
+"""The operational log: what the proxy says about itself, on standard error, one line an event.
+
+The rule of this file: standard output is the traffic log's; no secret passes, whatever an event or a traceback
+quotes; and a message that cannot be written never ends what it tells of.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import orjson
+import structlog
+
+from proxy.traffic.redact import Redactions, Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from structlog.typing import EventDict, Processor
+
+    from proxy.config.secret import Secret
+
+_FIRST_KEYS = ("ts", "level", "event")
+
+
+class SecretMask:
+    """The step of the chain that masks secrets by value; it knows none until it is told."""
+
+    def __init__(self) -> None:
+        """Mask nothing yet: the configuration is not read."""
+        self._redactor = Redactor((), Redactions())
+
+    def use(self, secrets: Iterable[Secret]) -> None:
+        """Mask ``secrets`` from now on."""
+        self._redactor = Redactor(secrets, Redactions())
+
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
+        """Make an event of plain data, without secrets."""
+        return {key: self._mask(value) for key, value in event.items()}
+
+    def _mask(self, value: Any) -> Any:  # noqa: ANN401 (whatever an event holds)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, dict):
+            return {str(key): self._mask(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._mask(item) for item in value]
+        # A repr could quote a secret as well as a text does, so it is made here and not by the renderer.
+        text = value if isinstance(value, str) else repr(value)
+        return self._redactor.mask(text.encode("utf-8", "backslashreplace").decode())
+
+
+def set_up_logs(stream: TextIO, level: int) -> SecretMask:
+    """Send structlog's events, and what libraries say through ``logging``, to ``stream``.
+
+    Args:
+        stream: Standard error; a terminal gets colours, anything else a JSON object a line.
+        level: The least that is written, one of ``logging``'s; of libraries, warnings and worse.
+
+    Returns:
+        The mask, to be told the secrets once the configuration is read.
+    """
+    mask = SecretMask()
+    output = cast("TextIO", _Unbreakable(stream))
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    ending: list[Processor] = [structlog.processors.format_exc_info, mask, _choose_renderer(stream)]
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    structlog.configure(
+        processors=[*shared, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(output),
+        cache_logger_on_first_use=True,
+    )
+    return mask
+
+
+class _Unbreakable:
+    """A text stream whose reader may go away, or whose disk may fill up."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):  # ValueError: it was closed
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def _choose_renderer(stream: TextIO) -> Processor:
+    if stream.isatty():
+        # Tracebacks come as text already; the default would print local variables, which hold secrets.
+        tracebacks = structlog.dev.plain_traceback
+        return structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=tracebacks)
+    return _render_json
+
+
+def _render_json(_logger: object, _method: str, event: EventDict) -> str:
+    ordered = {**{key: event[key] for key in _FIRST_KEYS if key in event}, **event}
+    return orjson.dumps(ordered, default=repr).decode()

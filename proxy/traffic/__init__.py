@@ -1,0 +1,15 @@
+"""The traffic record: from a closed exchange to a line of JSON that is safe to keep.
+
+record    exchange to record, in the contract's shape                      (pure)
+decode    what of a body stands in it: text, base64, decompressed, withheld (pure)
+names     redaction by name: header fields, query, form and JSON fields     (pure)
+redact    redaction by value: the configured secrets, wherever they are     (pure)
+variants  every form that a secret can take on its way                      (pure)
+finder    searches for many strings at once                                 (pure)
+render    structlog's chain cut to one step: build, render, redact
+writer    the queue and the thread between the event loop and the sink
+sink      standard output, or a file
+rotate    names, ages and ends of log files
+log       TrafficLog: all of it together
+tally     counters and histograms beside the log                            (pure)
+"""

@@ -1,0 +1,45 @@
+"""Searching for many strings at once.
+
+The rule of this file: one question, asked about every record: does any of these stand in it?  Measured on a record
+of 3 KB and the 18 forms of three secrets: ``in`` once for each 10 µs, one compiled pattern 27 µs, ahocorasick-rs
+0.4 µs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GROUP = 60
+"""Up to 64 patterns are searched with SIMD instructions; one more, and a search takes ten times as long."""
+
+
+class Finder:
+    """Finds any of a set of byte strings."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        """Prepare for ``patterns``, none of them empty; where two begin at one place, the earlier one wins."""
+        # The SIMD search exists for leftmost matches alone.
+        self._groups = [
+            BytesAhoCorasick(patterns[start : start + GROUP], MatchKind.LeftmostFirst).find_matches_as_indexes
+            for start in range(0, len(patterns), GROUP)
+        ]
+
+    def is_in(self, data: bytes) -> bool:
+        """Return whether any of the patterns stands in ``data``."""
+        for find in self._groups:  # noqa: SIM110 (any() with a generator costs half as much again as the search)
+            if find(data):
+                return True
+        return False
+
+    def find(self, data: bytes) -> set[int]:
+        """Return the places, in the sequence given, of patterns that stand in ``data``; overlapped ones may lack."""
+        return {
+            group * GROUP + index for group, search in enumerate(self._groups) for index, _start, _end in search(data)
+        }

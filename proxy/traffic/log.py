@@ -1,0 +1,243 @@
+"""The traffic log: one line of JSON for each closed exchange and each token call.
+
+The rule of this file: nothing here waits or raises on the event loop, whatever the disk does.  What cannot be kept
+is counted, and the log itself says how much is missing and since when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import BaseModel
+
+from proxy.config.secret import Secret
+from proxy.config.sources import IN_FILE
+from proxy.errors import ConfigError
+from proxy.traffic.record import RecordBuilder, capture_bytes
+from proxy.traffic.render import Renderer, build_record_logger
+from proxy.traffic.rotate import STOPPED
+from proxy.traffic.sink import FileSink, StreamSink
+from proxy.traffic.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from proxy.config.models import Config
+    from proxy.config.models import TrafficLog as Settings
+    from proxy.exchange import Exchange
+    from proxy.tokens.token import TokenFetch
+    from proxy.traffic.sink import Sink
+
+STANDARD_OUTPUT = "-"
+STOP_S = 5.0
+"""Seconds that stop() gives a slow disk."""
+FULL_AT = 0.75
+"""Share of the queue at which requests are refused; the rest is for exchanges already under way."""
+FREE_AT = 0.5
+"""Share below which they are let in again, and below which a loss counts as over."""
+LOOK_AGAIN_S = 1.0
+"""After a loss, until it is looked whether there is room to tell of it."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStats:
+    """How the traffic log keeps up.
+
+    Attributes:
+        queue_bytes: Waiting to be written.
+        written: Records in the sink.
+        dropped: Records lost since there was no room in the queue.
+        redactions: How often a secret was masked by value.
+        error: Why nothing can be written now, in the system's words; None while all is well.
+    """
+
+    queue_bytes: int
+    written: int
+    dropped: int
+    redactions: int
+    error: str | None
+
+
+class TrafficLog:
+    """Writes the record of everything that passes; an Observer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        secrets: Iterable[Secret],
+        *,
+        queue_bytes: int,
+        wall: Callable[[], float] = time.time,
+        sink: Sink | None = None,
+    ) -> None:
+        """Prepare to log; nothing is opened before ``start``.
+
+        Args:
+            settings: The section ``traffic_log``.
+            secrets: Masked by value wherever they turn up.
+            queue_bytes: Of records that may wait for a slow disk.
+            wall: Seconds since the epoch.
+            sink: Instead of the one that the settings name.
+        """
+        self._path = settings.path
+        self._cap = settings.bodies
+        self._wall = wall
+        self._sink = sink or _build_sink(settings, wall)
+        self._writer = Writer(self._sink, max_bytes=queue_bytes)
+        shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password)
+        self._builder = RecordBuilder(cap=settings.bodies, shows_tokens=shows_tokens)
+        self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=shows_tokens)
+        self._records = build_record_logger(self._writer, self._renderer)
+        self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None
+        self._free_bytes = queue_bytes * FREE_AT
+        self._is_full = False
+        self._failed = 0
+        self._reported = 0
+        self._lost_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        """Show where it writes, and how that goes."""
+        return f"<TrafficLog {self._path} {self._writer!r}>"
+
+    @property
+    def capture_bytes(self) -> int:
+        """How many bytes of each body the relay should keep for the record."""
+        return capture_bytes(self._cap)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether requests must be refused until the disk has caught up."""
+        if self._full_bytes is None:
+            return False
+        queued = self._writer.queued_bytes
+        self._is_full = queued > (self._free_bytes if self._is_full else self._full_bytes)
+        return self._is_full
+
+    def stats(self) -> LogStats:
+        """Return the counts at this moment."""
+        writer = self._writer
+        return LogStats(writer.queued_bytes, writer.written, self._dropped, self._renderer.redactions, writer.error)
+
+    async def start(self) -> None:
+        """Open the sink and begin to write.
+
+        Raises:
+            ConfigError: When the file cannot be opened.
+        """
+        try:
+            previous = await asyncio.to_thread(self._sink.open)
+        except OSError as error:
+            problem = f"{self._path} cannot be opened ({error.strerror})"
+            fix = "create its directory and let the proxy's user write there, or set another path"
+            where = "traffic_log.path"
+            raise ConfigError(where, problem, fix) from error
+        self._writer.start()
+        self._records.log_changed("log.started", previous=previous, pid=os.getpid())
+        if previous in {"killed", "torn"}:
+            log.warning("log.unclean", path=self._path, previous=previous)
+
+    async def stop(self) -> None:
+        """Write everything queued, for up to ``STOP_S``; what is lost then is told on standard error."""
+        if not self._writer.is_started:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._lost_since is not None:
+            self._report_loss(self._lost_since)
+        self._records.log_changed(STOPPED, dropped=self._dropped)
+        left = await asyncio.to_thread(self._writer.stop, STOP_S)
+        if left:
+            log.error("log.lost", records=left, path=self._path, error=self._writer.error or "the sink is too slow")
+
+    def exchange_closed(self, exchange: Exchange) -> None:
+        """Log a closed exchange."""
+        before = self._writer.dropped
+        try:
+            self._records.exchange_closed(exchange)
+        except Exception:
+            self._failed += 1
+            log.exception("record.failed", exchange=exchange.id)
+        if self._writer.dropped != before or self._lost_since is not None:
+            self._watch_loss()
+
+    def token_fetched(self, fetch: TokenFetch) -> None:
+        """Log a token call that has ended."""
+        before = self._writer.dropped
+        try:
+            self._records.token_fetched(fetch)
+        except Exception:
+            self._failed += 1
+            log.exception("record.failed", credential=fetch.credential)
+        if self._writer.dropped != before or self._lost_since is not None:
+            self._watch_loss()
+
+    @property
+    def _dropped(self) -> int:
+        return self._writer.dropped + self._failed
+
+    def _watch_loss(self) -> None:
+        """Tell of records lost: at once on standard error, and in the log itself when there is room again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lost_since is None:
+            self._lost_since = self._wall()
+            log.error("log.overflowed", path=self._path, error=self._writer.error or "the sink is too slow")
+        elif self._writer.queued_bytes < self._free_bytes:
+            self._report_loss(self._lost_since)
+            return
+        self._timer = asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._watch_loss)
+
+    def _report_loss(self, since: float) -> None:
+        count = self._dropped - self._reported
+        self._reported += count
+        self._lost_since = None
+        self._records.log_changed("log.dropped", count=count, since=self._builder.build_timestamp(since))
+        log.warning("log.dropped", count=count, path=self._path)
+
+
+def build_traffic_log(config: Config) -> TrafficLog:
+    """Build the traffic log that a configuration asks for."""
+    return TrafficLog(config.traffic_log, find_secrets(config), queue_bytes=config.limits.log_queue)
+
+
+def find_secrets(config: Config) -> Iterator[Secret]:
+    """Yield every secret of a configuration; a client id that stands in the file for all to read is none."""
+    for secret in _walk(config):
+        if secret.origin != IN_FILE:
+            yield secret
+
+
+def _walk(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _walk(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _walk(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _walk(item)
+
+
+def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:
+    if settings.path == STANDARD_OUTPUT:
+        return StreamSink()
+    return FileSink(
+        Path(settings.path),
+        max_bytes=settings.rotate.size,
+        max_age_s=settings.rotate.age,
+        retain_s=settings.retain,
+        wall=wall,
+    )

@@ -1,0 +1,197 @@
+"""The record of an exchange: the contract's shape, filled from what the relay has written down.
+
+The rule of this file: it shows what was received and sent, with secrets masked by name.  Times become milliseconds,
+durations of phases that did not happen null.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from proxy.exchange import CLIENT_LEFT, CLIENT_LEFT_STATUS
+from proxy.traffic.decode import describe_body
+from proxy.traffic.names import mask_authorization, mask_fields, mask_url
+
+if TYPE_CHECKING:
+    from proxy.exchange import Attempt, Body, Exchange
+    from proxy.http.head import RequestHead
+    from proxy.tokens.token import TokenFetch
+    from proxy.traffic.redact import Redactor
+
+Record = dict[str, Any]
+
+EXCHANGE_CLOSED = "exchange.closed"
+TOKEN_FETCHED = "token.fetched"  # noqa: S105 (an event, not a password)
+_MILLISECONDS = tuple(f"{number:03d}Z" for number in range(1000))
+_VERSIONS = ("HTTP/1.0", "HTTP/1.1")
+
+
+def capture_bytes(cap: int) -> int:
+    """Return how many bytes of a body the relay should keep for a record that holds ``cap`` of it.
+
+    No more than that: a secret that the cap cuts is known by its beginning.
+    """
+    return cap
+
+
+class Timestamps:
+    """Writes moments in RFC 3339; the part that stays the same for a second is kept."""
+
+    def __init__(self) -> None:
+        """Start with no second."""
+        self._second = -1
+        self._text = ""
+
+    def build(self, at: float) -> str:
+        """Return seconds since the epoch as UTC with milliseconds."""
+        second = int(at)
+        if second != self._second:
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._second = second
+        return self._text + _MILLISECONDS[int((at - second) * 1000)]
+
+
+class RecordBuilder:
+    """Builds the records of one worker."""
+
+    def __init__(self, *, cap: int, shows_tokens: bool, worker: int = 0) -> None:
+        """Keep how much may be shown.
+
+        Args:
+            cap: Bytes of each body.
+            shows_tokens: Whether Bearer tokens stand in the record, or their fingerprints.
+            worker: Number of the process among its siblings.
+        """
+        self._cap = cap
+        self._shows_tokens = shows_tokens
+        self._worker = worker
+        self._timestamps = Timestamps()
+        self._seq = 0
+
+    def build_exchange(self, exchange: Exchange, redactor: Redactor) -> Record:
+        """Build the record of a closed exchange; its moment is that of the close.
+
+        Args:
+            exchange: It does not change any more.
+            redactor: For what a search of the rendered line would not find.
+        """
+        total_s = exchange.ended - exchange.started
+        token_expires_in_s = exchange.token_expires_in_s
+        error = exchange.error
+        self._seq += 1
+        return {
+            "ts": self._timestamps.build(exchange.started_at + total_s),
+            "seq": self._seq,
+            "worker": self._worker,
+            "event": EXCHANGE_CLOSED,
+            "id": exchange.id,
+            "listener": exchange.listener,
+            "client": exchange.client,
+            "user": exchange.user,
+            "client_cert": None,
+            "route": exchange.route,
+            "credential": exchange.credential,
+            "request": self._build_request(exchange.request, exchange.request_body, redactor),
+            "attempts": self._build_attempts(exchange),
+            "response": self._build_response(exchange, redactor),
+            "token_expires_in_s": None if token_expires_in_s is None else round(token_expires_in_s, 3),
+            "outcome": exchange.outcome,
+            "error": None if error is None else error.slug,
+            "timing_ms": {
+                "queue": _ms(exchange.queue_s),
+                "token": _ms(exchange.token_wait_s),
+                "total": _ms(total_s),
+            },
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": exchange.bytes_out,
+            "replay_of": None,
+        }
+
+    def build_token_fetch(self, fetch: TokenFetch, at: float) -> Record:
+        """Build the record of a token call that ended at ``at``, in seconds since the epoch."""
+        return {
+            **self._begin(TOKEN_FETCHED, at),
+            "credential": fetch.credential,
+            "grant": fetch.grant,
+            "token_url": mask_url(fetch.token_url),
+            "reason": fetch.reason,
+            "outcome": fetch.outcome,
+            "status": fetch.status,
+            "detail": fetch.detail,
+            "token": fetch.fingerprint,
+            "life_s": fetch.life_s,
+            "timing_ms": {"total": _ms(fetch.seconds)},
+        }
+
+    def build_event(self, event: str, at: float, details: Record) -> Record:
+        """Build the record of something that happened to the log itself."""
+        return {**self._begin(event, at), **details}
+
+    def build_timestamp(self, at: float) -> str:
+        """Return a moment as records show it."""
+        return self._timestamps.build(at)
+
+    def _begin(self, event: str, at: float) -> Record:
+        self._seq += 1
+        return {"ts": self._timestamps.build(at), "seq": self._seq, "worker": self._worker, "event": event}
+
+    def _build_request(self, head: RequestHead | None, body: Body, redactor: Redactor) -> Record | None:
+        if head is None:
+            return None
+        return {
+            "method": head.method,
+            "target": mask_url(head.target),
+            "version": _VERSIONS[head.minor],
+            "headers": mask_fields(head.fields, head.names, shows_tokens=self._shows_tokens),
+            **describe_body(body, head, self._cap, redactor),
+        }
+
+    def _build_response(self, exchange: Exchange, redactor: Redactor) -> Record | None:
+        head = exchange.response
+        if head is None:
+            return {"status": CLIENT_LEFT_STATUS} if exchange.outcome == CLIENT_LEFT else None
+        return {
+            "status": head.status,
+            "headers": mask_fields(head.fields, head.names, shows_tokens=self._shows_tokens),
+            **describe_body(exchange.response_body, head, self._cap, redactor),
+        }
+
+    def _build_attempts(self, exchange: Exchange) -> list[Record]:
+        attempts = list(map(_build_attempt, exchange.attempts))
+        if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
+            attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
+        return attempts
+
+
+def _build_attempt(attempt: Attempt) -> Record:
+    sent_at, request_done_at, first_byte_at = attempt.sent_at, attempt.request_done_at, attempt.first_byte_at
+    waits_from = request_done_at
+    if waits_from is None or (first_byte_at is not None and first_byte_at < waits_from):
+        # The answer came before the request was all sent: it was waited for since the head.
+        waits_from = sent_at
+    return {
+        "url": mask_url(attempt.url),
+        "address": attempt.address,
+        "reused": attempt.reused,
+        "status": attempt.status,
+        "error": attempt.error,
+        "token": attempt.fingerprint,
+        "timing_ms": {
+            "dns": _ms(attempt.dns_s),
+            "connect": _ms(attempt.connect_s),
+            "tls": _ms(attempt.tls_s),
+            "send": _between_ms(sent_at, request_done_at),
+            "first_byte": _between_ms(waits_from, first_byte_at),
+            "body": _between_ms(first_byte_at, attempt.ended_at),
+        },
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    # Floor and not round(), which costs twice as much; no clock is good to a microsecond.
+    return None if seconds is None else seconds * 1_000_000 // 1 / 1000
+
+
+def _between_ms(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else (end - start) * 1_000_000 // 1 / 1000

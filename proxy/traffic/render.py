@@ -1,0 +1,130 @@
+"""The traffic record through structlog: a logger whose chain is one step, from an exchange to a line of JSON.
+
+The rule of this file: one step because each costs its call and its copy of the event; measured, structlog's part is
+then 0.7 µs of a record, and 12 µs as it is usually set up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import orjson
+import structlog
+from cachetools import LRUCache
+from structlog import BoundLoggerBase
+
+from proxy.traffic.record import EXCHANGE_CLOSED, TOKEN_FETCHED
+from proxy.traffic.redact import Redactions, Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+
+    from structlog.typing import EventDict
+
+    from proxy.config.secret import Secret
+    from proxy.exchange import Exchange
+    from proxy.tokens.token import TokenFetch
+    from proxy.traffic.record import Record, RecordBuilder
+
+BEARER = "Bearer "
+LIVE_TOKENS = 256
+"""Redactors kept, one for each token in use: more than a proxy has credentials, and each lives for an hour."""
+
+
+class LineQueue(Protocol):
+    """Where rendered lines go: the logger that structlog wraps."""
+
+    def put(self, line: bytes) -> None:
+        """Take a line, or drop it when there is no room."""
+        ...
+
+    def put_always(self, line: bytes) -> None:
+        """Take a line."""
+        ...
+
+
+class RecordLogger(BoundLoggerBase):
+    """One method for each kind of record."""
+
+    def exchange_closed(self, exchange: Exchange) -> None:
+        """Log an exchange that has its outcome."""
+        self._proxy_to_logger("put", EXCHANGE_CLOSED, subject=exchange)
+
+    def token_fetched(self, fetch: TokenFetch) -> None:
+        """Log a token call that has ended."""
+        self._proxy_to_logger("put", TOKEN_FETCHED, subject=fetch)
+
+    def log_changed(self, event: str, **details: Any) -> None:  # noqa: ANN401 (whatever JSON can hold)
+        """Log what happened to the log itself; there is room for it even in a full queue."""
+        self._proxy_to_logger("put_always", event, **details)
+
+
+class Renderer:
+    """The chain's one step: builds the record, renders it, and masks what it must not hold."""
+
+    def __init__(
+        self,
+        builder: RecordBuilder,
+        secrets: Iterable[Secret],
+        wall: Callable[[], float],
+        *,
+        shows_tokens: bool,
+    ) -> None:
+        """Prepare for the configured secrets.
+
+        Args:
+            builder: Of records, redacted by name.
+            secrets: Masked by value.
+            wall: Seconds since the epoch; the moment of what brings none along.
+            shows_tokens: When False, the token that an exchange was sent with is masked by value as well.
+        """
+        self._builder = builder
+        self._secrets = tuple(secrets)
+        self._wall = wall
+        self._shows_tokens = shows_tokens
+        self._redactions = Redactions()
+        self._redactor = Redactor(self._secrets, self._redactions)
+        self._by_token: MutableMapping[str, Redactor] = LRUCache(LIVE_TOKENS)
+
+    @property
+    def redactions(self) -> int:
+        """How often a secret or a token was masked by value."""
+        return self._redactions.count
+
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> bytes:
+        """Turn an event into a line."""
+        kind = event["event"]
+        redactor = self._redactor
+        if kind == EXCHANGE_CLOSED:
+            exchange = event["subject"]
+            if not self._shows_tokens:
+                redactor = self._redactor_with(exchange.sent_authorization)
+            record = self._builder.build_exchange(exchange, redactor)
+        elif kind == TOKEN_FETCHED:
+            record = self._builder.build_token_fetch(event["subject"], self._wall())
+        else:
+            record = self._builder.build_event(kind, self._wall(), dict(event))
+        line = _dump(record)
+        masked = redactor.redact(record, line)
+        return line if masked is None else _dump(masked)
+
+    def _redactor_with(self, authorization: str | None) -> Redactor:
+        """Return the redactor that masks the token sent as well."""
+        if authorization is None or not authorization.startswith(BEARER):
+            return self._redactor
+        redactor = self._by_token.get(authorization)
+        if redactor is None:
+            token = authorization.removeprefix(BEARER)
+            redactor = self._by_token[authorization] = Redactor(self._secrets, self._redactions, token=token)
+        return redactor
+
+
+def build_record_logger(queue: LineQueue, renderer: Renderer) -> RecordLogger:
+    """Build the logger of the traffic record: structlog's configuration of it, in one place."""
+    logger = structlog.wrap_logger(queue, processors=[renderer], wrapper_class=RecordLogger)
+    # Bound once: what wrap_logger returns would bind again at every record.
+    return cast("RecordLogger", logger.bind())
+
+
+def _dump(record: Record) -> bytes:
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,81 @@
+"""Files that the traffic log has put aside: their names, their ages, and how a log that was left behind ended.
+
+The rule of this file: it looks and names; sink.py renames and removes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STOPPED = "log.stopped"
+TAIL_BYTES = 4096
+"""More than a ``log.stopped`` record has."""
+HEAD_BYTES = 64
+
+_FORMAT = "%Y%m%dT%H%M%S.%fZ"
+_SUFFIX = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\Z", re.ASCII)
+_FIRST_MOMENT = re.compile(rb'\{"ts":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z"')
+
+
+def rotated_path(path: Path, at: float) -> Path:
+    """Return the name for a file put aside at ``at``, in seconds since the epoch: the moment in UTC, to sort by.
+
+    A name that is taken, after a step of the clock, is passed over: no file ever replaces another.
+    """
+    microseconds = int(at * 1_000_000)
+    while True:
+        moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+        aside = path.with_name(f"{path.name}.{moment.strftime(_FORMAT)}")
+        if not aside.exists():
+            return aside
+        microseconds += 1
+
+
+def find_expired(path: Path, before: float) -> Iterator[Path]:
+    """Yield the files put aside for ``path`` before ``before``; nothing that merely looks like one of them."""
+    for other in sorted(path.parent.iterdir()):
+        match = _SUFFIX.search(other.name)
+        if match and other.name == path.name + match[0]:
+            try:
+                moment = datetime.strptime(match[1], _FORMAT).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            if moment.timestamp() < before:
+                yield other
+
+
+def read_first_moment(path: Path) -> float | None:
+    """Return when the first record of a file was written; None if it does not begin with one."""
+    with path.open("rb") as file:
+        match = _FIRST_MOMENT.match(file.read(HEAD_BYTES))
+    return datetime.fromisoformat(match[1].decode()).replace(tzinfo=UTC).timestamp() if match else None
+
+
+def read_ending(path: Path) -> str:
+    """Return how a log ended.
+
+    Returns:
+        ``new`` (nothing there), ``stopped`` (as it should), ``killed`` (without its last record), ``torn`` (within a
+        record), or ``stream`` (no file that could be read back).
+    """
+    if not path.exists():
+        return "new"
+    if not path.is_file():
+        return "stream"
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        tail = file.read()
+    if not tail:
+        return "new"
+    if not tail.endswith(b"\n"):
+        return "torn"
+    last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+    return "stopped" if f'"event":"{STOPPED}"'.encode() in last else "killed"

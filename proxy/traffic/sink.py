@@ -1,0 +1,195 @@
+"""Sinks of the traffic log: standard output, or a file that rotates.
+
+The rule of this file: called by the writer's thread alone, where blocking is allowed; errors of the system come out
+as OSError, and the writer tries again.  A file is closed and reopened as often as somebody moves, deletes or
+recreates it, so its path, and not its descriptor, is what stays the same.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from proxy.traffic.rotate import find_expired, read_ending, read_first_moment, rotated_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODE = 0o600
+RETRY_ROTATION_S = 60.0
+"""After a rotation that failed; the file grows until then."""
+READY_WAIT_MS = 250
+STDOUT = 1
+
+log = structlog.get_logger(__name__)
+
+
+class Sink(Protocol):
+    """Takes whole lines, a part at a time."""
+
+    def open(self) -> str:
+        """Open, and return how the log ended before: see ``rotate.read_ending``."""
+        ...
+
+    def prepare(self, size: int) -> bool:
+        """Get ready for ``size`` bytes; True if what is written now begins a file, and so must begin a line."""
+        ...
+
+    def write(self, data: memoryview) -> int:
+        """Write a beginning of ``data`` and return its size."""
+        ...
+
+    def close(self) -> None:
+        """Close; nothing is written afterwards."""
+        ...
+
+
+class StreamSink:
+    """Standard output, or whatever else is open already; never closed, since others may use it."""
+
+    def __init__(self, descriptor: int = STDOUT) -> None:
+        """Write to ``descriptor``."""
+        self._descriptor = descriptor
+
+    def open(self) -> str:
+        """Nothing is known of what was written before."""
+        return "stream"
+
+    def prepare(self, size: int) -> bool:  # noqa: ARG002 (the protocol's)
+        """It is always ready, and always the same."""
+        return False
+
+    def write(self, data: memoryview) -> int:
+        """Write what the stream takes; 0 if it is non-blocking and took nothing for a while."""
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            poll.poll(READY_WAIT_MS)
+            return 0
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+class FileSink:
+    """A file that rotates by size and age; mode 0600, since it holds live tokens."""
+
+    def __init__(
+        self, path: Path, *, max_bytes: int, max_age_s: float, retain_s: float, wall: Callable[[], float] = time.time
+    ) -> None:
+        """Write to ``path``.
+
+        Args:
+            path: Its directory must exist.
+            max_bytes: Size at which the file is put aside.
+            max_age_s: Age of its first record at which it is.
+            retain_s: Age since rotation at which a file that was put aside is removed.
+            wall: Seconds since the epoch.
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._retain_s = retain_s
+        self._wall = wall
+        self._descriptor = -1
+        self._identity: tuple[int, int] | None = None
+        self._rotates = False
+        self._size = 0
+        self._begun_at = 0.0
+        self._rotate_not_before = 0.0
+        self._is_mid_line = False
+
+    def __repr__(self) -> str:
+        """Show the path and the size."""
+        return f"<FileSink {self._path} {self._size} bytes>"
+
+    def open(self) -> str:
+        """Open or create the file; a line that a crash has torn is ended, so that the next one begins clean."""
+        self.close()
+        ending = read_ending(self._path)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        status = os.fstat(self._descriptor)
+        self._identity = (status.st_dev, status.st_ino)
+        self._rotates = stat.S_ISREG(status.st_mode)
+        self._size = status.st_size
+        self._begun_at = (read_first_moment(self._path) if self._size else None) or self._wall()
+        self._is_mid_line = False
+        if ending == "torn":
+            self._size += os.write(self._descriptor, b"\n")
+        if self._rotates:
+            self._remove_expired()
+        return ending
+
+    def prepare(self, size: int) -> bool:
+        """Follow the path to another file, or begin a new one, if it is time."""
+        if self._descriptor < 0 or self._has_moved():
+            self.open()
+            return True
+        if self._is_due(size):
+            return self._rotate()
+        return False
+
+    def write(self, data: memoryview) -> int:
+        """Append; less than all of it when the disk fills up."""
+        written = os.write(self._descriptor, data)
+        self._size += written
+        self._is_mid_line = data[written - 1] != ord("\n")
+        return written
+
+    def close(self) -> None:
+        """Close, with everything on the disk."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            try:
+                if self._rotates:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _has_moved(self) -> bool:
+        """Return whether the path leads elsewhere by now: deleted, or renamed by logrotate."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            # The directory may not be looked into any more; the open file still takes records.
+            return False
+        return (status.st_dev, status.st_ino) != self._identity
+
+    def _is_due(self, size: int) -> bool:
+        if not self._rotates or not self._size or self._is_mid_line:
+            return False
+        now = self._wall()
+        is_full = self._size + size > self._max_bytes
+        return (is_full or now - self._begun_at >= self._max_age_s) and now >= self._rotate_not_before
+
+    def _rotate(self) -> bool:
+        """Put the file aside and begin another; False if it could not be moved, and stays in use."""
+        now = self._wall()
+        try:
+            aside = rotated_path(self._path, now)
+            self._path.rename(aside)
+        except OSError as error:
+            self._rotate_not_before = now + RETRY_ROTATION_S
+            log.warning("log.rotation_failed", path=str(self._path), error=error.strerror)
+            return False
+        self.open()
+        log.info("log.rotated", path=str(self._path), to=aside.name)
+        return True
+
+    def _remove_expired(self) -> None:
+        try:
+            for path in find_expired(self._path, self._wall() - self._retain_s):
+                path.unlink(missing_ok=True)
+                log.info("log.removed", path=str(path), reason="older than traffic_log.retain")
+        except OSError as error:
+            log.warning("log.removal_failed", path=str(self._path), error=error.strerror)

@@ -1,0 +1,173 @@
+"""The queue and the thread between the event loop and a sink.
+
+The rule of this file: the event loop never waits.  It appends to a deque, and the thread alone blocks.  Each counter
+has one side that writes it; the other only reads.  Lines leave in the order they came, in batches, at the latest
+``FLUSH_S`` after the first of them came.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from proxy.traffic.sink import Sink
+
+FLUSH_S = 0.25
+BATCH_BYTES = 262_144
+RETRY_S = 1.0
+"""Between two tries at a sink that takes nothing."""
+
+log = structlog.get_logger(__name__)
+
+
+class Writer:
+    """Writes lines to a sink, in a thread of its own.
+
+    Attributes:
+        dropped: Lines that found no room since the start.
+        written: Lines in the sink.
+        error: Why the sink takes nothing now, in the system's words; None while it works.
+    """
+
+    def __init__(self, sink: Sink, *, max_bytes: int, name: str = "traffic-log") -> None:
+        """Hold up to ``max_bytes`` for ``sink``."""
+        self._sink = sink
+        self._max_bytes = max_bytes
+        self._lines: deque[bytes] = deque()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # Written by the event loop.
+        self._put_lines = 0
+        self._put_bytes = 0
+        self._is_hurried = False
+        self._is_stopping = False
+        self.dropped = 0
+        # Written by the thread, except that both lower _is_asleep.
+        self._is_asleep = False
+        self._done_bytes = 0
+        self.written = 0
+        self.error: str | None = None
+
+    def __repr__(self) -> str:
+        """Show how much waits, and what is wrong."""
+        return f"<Writer {self.queued_bytes} bytes queued, {self.error or 'well'}>"
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes put and not yet written."""
+        return self._put_bytes - self._done_bytes
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the thread was started."""
+        return self._thread.ident is not None
+
+    def start(self) -> None:
+        """Start the thread; the sink is open."""
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Queue a line, or count it as dropped when there is no room."""
+        if self._put_bytes - self._done_bytes + len(line) > self._max_bytes:
+            self.dropped += 1
+        else:
+            self.put_always(line)
+
+    def put_always(self, line: bytes) -> None:
+        """Queue a line."""
+        self._lines.append(line)
+        self._put_lines += 1
+        self._put_bytes += len(line)
+        if self._is_asleep:
+            self._is_asleep = False
+            self._wake.set()
+        elif not self._is_hurried and self._put_bytes - self._done_bytes >= BATCH_BYTES:
+            self._is_hurried = True
+            self._wake.set()
+
+    def stop(self, deadline_s: float) -> int:
+        """Write what is queued and end; blocks, so not for the event loop.
+
+        Returns:
+            How many lines could not be written in time.
+        """
+        self._is_stopping = True
+        self._wake.set()
+        self._thread.join(deadline_s)
+        return self._put_lines - self.written
+
+    def _run(self) -> None:
+        while self._wait():
+            self._is_hurried = False
+            self._write(self._take())
+        try:
+            self._sink.close()
+        except OSError as error:
+            self._failed(error)
+
+    def _wait(self) -> bool:
+        """Wait until there is a batch to write; False when there is none any more.
+
+        The event is always cleared before what it stands for is looked at, so that no wake-up is lost.
+        """
+        self._wake.clear()
+        self._is_asleep = True
+        if not self._lines and not self._is_stopping:
+            self._wake.wait()
+            self._wake.clear()
+        self._is_asleep = False
+        if not self._is_stopping and self.queued_bytes < BATCH_BYTES:
+            self._wake.wait(FLUSH_S)
+        return bool(self._lines) or not self._is_stopping
+
+    def _take(self) -> bytes:
+        """Take a batch from the queue."""
+        batch: list[bytes] = []
+        size = 0
+        lines = self._lines
+        while lines and size < BATCH_BYTES:
+            line = lines.popleft()
+            batch.append(line)
+            size += len(line)
+        return b"".join(batch)
+
+    def _write(self, batch: bytes) -> None:
+        """Write a batch, however many tries it takes; given up only when the sink fails during the stop."""
+        view = memoryview(batch)
+        done = 0
+        while done < len(batch):
+            try:
+                if self._sink.prepare(len(batch) - done):
+                    done = batch.rfind(b"\n", 0, done) + 1
+                done += self._sink.write(view[done:])
+            except Exception as error:  # noqa: BLE001 (a thread that dies takes the log with it)
+                self._failed(error)
+                if not self._rest():
+                    break
+            else:
+                self._worked()
+        self.written += batch.count(b"\n", 0, done)
+        self._done_bytes += len(batch)
+
+    def _rest(self) -> bool:
+        """Wait before the next try; False when there is to be none."""
+        self._wake.clear()
+        if not self._is_stopping:
+            self._wake.wait(RETRY_S)
+            return True
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        reason = (error.strerror if isinstance(error, OSError) else None) or repr(error)
+        if reason != self.error:
+            self.error = reason
+            log.error("log.failed", sink=repr(self._sink), error=reason)
+
+    def _worked(self) -> None:
+        if self.error is not None:
+            self.error = None
+            log.warning("log.recovered", sink=repr(self._sink))

@@ -1,0 +1,165 @@
+"""The operational log."""
+
+import io
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import structlog
+
+from proxy.config.secret import Secret
+from proxy.logs import set_up_logs
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        """Say so."""
+        return True
+
+
+@pytest.fixture
+def _logging():
+    """Put logging back as it was afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+pytestmark = pytest.mark.usefixtures("_logging")
+
+
+def read(stream):
+    """Return the events written to a stream."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_object_a_line():
+    """Time, level and event come first."""
+    stream = io.StringIO()
+    set_up_logs(stream, logging.INFO)
+
+    structlog.get_logger().info("token.fetched", credential="core", life_s=3599)
+
+    (event,) = read(stream)
+    assert list(event) == ["ts", "level", "event", "credential", "life_s"]
+    assert event["ts"].endswith("Z")
+    assert (event["level"], event["event"], event["life_s"]) == ("info", "token.fetched", 3599)
+
+
+def test_a_terminal_gets_lines_to_read():
+    """People start it by hand as well."""
+    stream = Terminal()
+    set_up_logs(stream, logging.INFO)
+
+    structlog.get_logger().info("token.fetched", credential="core")
+
+    assert "token.fetched" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+
+
+def test_what_is_below_the_level_is_not_written():
+    """Debug events are for those who ask."""
+    stream = io.StringIO()
+    set_up_logs(stream, logging.WARNING)
+
+    structlog.get_logger().info("token.fetched")
+
+    assert stream.getvalue() == ""
+
+
+def test_what_libraries_say_is_written_in_the_same_form():
+    """They use the standard library's logging."""
+    stream = io.StringIO()
+    set_up_logs(stream, logging.INFO)
+
+    logging.getLogger("asyncio").warning("slow callback of %s s", 2)
+    logging.getLogger("asyncio").info("chatter")
+
+    (event,) = read(stream)
+    assert (event["level"], event["event"]) == ("warning", "slow callback of 2 s")
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_traceback_shows_no_local_variable(kind):
+    """They hold secrets."""
+    stream = kind()
+    set_up_logs(stream, logging.INFO)
+    canary = "c4nary" * 2
+
+    def fail():
+        local = canary
+        raise ValueError(len(local))
+
+    try:
+        fail()
+    except ValueError:
+        structlog.get_logger().exception("task.failed")
+
+    assert "ValueError: 12" in stream.getvalue()
+    assert canary not in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+@pytest.mark.parametrize(
+    "quote", [str, repr, lambda canary: {"form": [canary]}, ValueError, lambda c: c.encode().hex()]
+)
+def test_a_known_secret_never_passes(kind, quote):
+    """Whatever an event quotes, however deep and in whatever object."""
+    stream = kind()
+    mask = set_up_logs(stream, logging.INFO)
+    mask.use([Secret("c4nary-bird", "test")])
+
+    structlog.get_logger().warning("token.refused", seen=quote("c4nary-bird"))
+    logging.getLogger("aiohttp").error("cannot read %r", quote("c4nary-bird"))
+
+    assert "***" in stream.getvalue()
+    assert "c4nary" not in stream.getvalue()
+    assert b"c4nary-bird".hex() not in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_secret_in_an_exception_never_passes(kind):
+    """Its text is in the traceback."""
+    stream = kind()
+    mask = set_up_logs(stream, logging.INFO)
+    mask.use([Secret("c4nary-bird", "test")])
+
+    try:
+        Path("/c4nary-bird/file").read_text(encoding="ascii")
+    except OSError:
+        structlog.get_logger().exception("task.failed")
+        logging.getLogger("aiohttp").exception("failed")
+
+    assert stream.getvalue().count("No such file or directory: '/***/file'") == 2
+    assert "c4nary" not in stream.getvalue()
+
+
+def test_loggers_made_before_the_secrets_are_known_mask_them_too():
+    """Modules make theirs as they are imported, and the configuration is read later."""
+    stream = io.StringIO()
+    mask = set_up_logs(stream, logging.INFO)
+    log = structlog.get_logger()
+    log.info("config.reading")
+
+    mask.use([Secret("c4nary-bird", "test")])
+    log.info("config.read", value="c4nary-bird")
+
+    assert read(stream)[1]["value"] == "***"
+
+
+def test_a_stream_that_is_closed_ends_nothing():
+    """Standard error may be closed or full while the proxy serves."""
+    stream = io.StringIO()
+    set_up_logs(stream, logging.INFO)
+    stream.close()
+
+    structlog.get_logger().error("task.failed")
+    logging.getLogger("asyncio").error("lost")
+
+    assert stream.closed
