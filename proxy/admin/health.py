@@ -1,0 +1,69 @@
+"""``/live`` and ``/ready``: two questions of a probe, with two different answers.
+
+``/live`` asks whether the process serves; a proxy that drains, or has no token, is alive, and a restart would only
+cut its exchanges.  ``/ready`` asks whether a new exchange sent here now could succeed.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from proxy.admin.answers import build_json
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from proxy.admin.view import AdminView, ProxyStatus
+    from proxy.tokens.token import CredentialStatus
+
+
+def unready_reasons(status: ProxyStatus) -> list[str]:
+    """Return why a new exchange could not succeed; nothing when it could.
+
+    One usable credential is enough: the routes of the others answer 503 by themselves, and taking the whole proxy
+    out of service would stop those that work.
+    """
+    reasons = []
+    if status.draining:
+        reasons.append("the proxy is stopping")
+    elif not status.listening:
+        reasons.append("not every listener accepts connections yet")
+    if not any(credential.usable for credential in status.credentials):
+        reasons.append("no credential is usable")
+    return reasons
+
+
+class Health:
+    """Answers the probes."""
+
+    def __init__(self, view: AdminView) -> None:
+        """Answer from ``view``."""
+        self._view = view
+
+    async def live(self, _request: web.Request) -> web.Response:
+        """Answer 200: whoever can answer is alive."""
+        return build_json({"live": True})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Answer 200 when a new exchange could succeed, else 503 and why not."""
+        status = self._view.status()
+        reasons = unready_reasons(status)
+        document = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "listening": status.listening,
+            "draining": status.draining,
+            "credentials": [_describe(credential) for credential in status.credentials],
+        }
+        return build_json(document, status=HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)
+
+
+def _describe(credential: CredentialStatus) -> dict[str, Any]:
+    """Return what anyone may know of a credential: no fingerprint, no address of its server."""
+    return {
+        "name": credential.name,
+        "usable": credential.usable,
+        "expires_in_s": credential.expires_in_s,
+        "last_error": credential.last_error,
+    }
