@@ -1,0 +1,92 @@
+"""Configuration to a relay: route table, gate, pools and dialler put together."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from proxy.http.admission import Admission
+from proxy.relay.dial import Destination, Dialer
+from proxy.relay.gate import LOOPBACK, Gate, ListenerRules
+from proxy.relay.pool import Pool
+from proxy.relay.relay import Clocks, Relay
+from proxy.routing.table import RouteTable
+from proxy.tokens.clock import boottime
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from proxy.config.models import Config, Listener
+    from proxy.observer import Observer
+    from proxy.tokens.source import Source
+
+PSEUDONYM_BYTES = 4
+"""Of randomness in our name in Via: two proxies in a row are no loop, one proxy twice is."""
+
+
+def build_relay(
+    config: Config,
+    sources: Mapping[str, Source],
+    observer: Observer,
+    tls: ssl.SSLContext,
+    *,
+    log_bytes: int,
+    is_log_full: Callable[[], bool],
+) -> Relay:
+    """Build the data path.
+
+    Args:
+        config: Checked.
+        sources: By credential.
+        observer: Is told of each exchange that closes.
+        tls: For upstreams.
+        log_bytes: How much of a body the traffic log wants.
+        is_log_full: Whether to refuse exchanges because of it.
+    """
+    pseudonym = f"rapidsos-proxy-{secrets.token_hex(PSEUDONYM_BYTES)}"
+    routes = RouteTable(config.route, config.listener)
+    gate = Gate(
+        {listener.name: _build_rules(listener, routes, pseudonym) for listener in config.listener},
+        routes,
+        sources,
+        _build_pools(config, routes, tls),
+        most_in_flight=config.limits.in_flight,
+        is_log_full=is_log_full,
+    )
+    # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
+    clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
+    return Relay(gate, observer, config, clocks, log_bytes=log_bytes, pseudonym=pseudonym)
+
+
+def find_machine_names() -> frozenset[str]:
+    """Return what this machine calls itself; DNS is not asked, since it may not answer."""
+    name = socket.gethostname().lower()
+    return frozenset({name, name.partition(".")[0]}) - {""}
+
+
+def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> ListenerRules:
+    admission = Admission(
+        names=find_machine_names() | set(listener.names),
+        routed_hosts=routes.routed_hosts(listener.name),
+        allow_origins=listener.allow_origins,
+        pseudonym=pseudonym,
+    )
+    return ListenerRules(listener.allow or LOOPBACK, admission)
+
+
+def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext) -> dict[str, Pool]:
+    """Build a pool for each destination, and name it for each route that leads there."""
+    own_ports = frozenset(int(listener.bind.rpartition(":")[2]) for listener in config.listener)
+    dialer = Dialer(config.timeouts, config.outbound, tls, own_ports)
+    pools: dict[Destination, Pool] = {}
+    by_route: dict[str, Pool] = {}
+    for listener in config.listener:
+        for route in routes.routes(listener.name):
+            destination = Destination(route.upstream, route.addresses, route.allow_private)
+            if destination not in pools:
+                pools[destination] = Pool(destination, dialer, config.limits, config.timeouts, time.monotonic)
+            by_route[route.name] = pools[destination]
+    return by_route

@@ -1,0 +1,139 @@
+"""The door: who may send what, which route takes it, and with whose token it goes on.
+
+The rule of this file: it decides and raises; it sends nothing.  The order matters: a stranger learns nothing about
+routes, and a request that is refused has cost no token, no connection and no look-up of a name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, cast
+
+from proxy.errors import ClientNotAllowed, LogFull, Overloaded
+from proxy.http.problem import is_answered_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from proxy.config.units import Network
+    from proxy.exchange import Exchange
+    from proxy.http.admission import Admission
+    from proxy.http.head import RequestHead
+    from proxy.relay.pool import Pool
+    from proxy.routing.table import CompiledRoute, RouteTable
+    from proxy.tokens.source import Source
+
+    Address = IPv4Address | IPv6Address
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+RETRY_AFTER_S = 1
+"""Told to a client beyond the limits: a second on, others will have been answered."""
+
+
+@dataclass(slots=True)
+class Admitted:
+    """An exchange that may go on, with all that it needs.
+
+    Attributes:
+        path: Path and query for the upstream, byte for byte as the route leaves them.
+    """
+
+    route: CompiledRoute
+    path: str
+    source: Source
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListenerRules:
+    """What one listener allows.
+
+    Attributes:
+        allow: Client networks.
+        admission: Its rules about targets, hosts and web pages.
+    """
+
+    allow: tuple[Network, ...]
+    admission: Admission
+
+    @lru_cache(maxsize=1024)  # noqa: B019 (rules live as long as the process; few clients come again and again)
+    def find_client(self, address: str) -> Address | None:
+        """Return the client's address, IPv4 written as IPv6 undone; None if it is in none of the networks."""
+        client = ip_address(address.partition("%")[0])
+        if isinstance(client, IPv6Address) and client.ipv4_mapped is not None:
+            client = client.ipv4_mapped
+        return client if any(client in network for network in self.allow) else None
+
+
+class Gate:
+    """Lets exchanges in."""
+
+    def __init__(
+        self,
+        rules: Mapping[str, ListenerRules],
+        routes: RouteTable,
+        sources: Mapping[str, Source],
+        pools: Mapping[str, Pool],
+        *,
+        most_in_flight: int,
+        is_log_full: Callable[[], bool],
+    ) -> None:
+        """Decide by these.
+
+        Args:
+            rules: By listener.
+            routes: The route table.
+            sources: By credential.
+            pools: By route; routes to the same destination share one.
+            most_in_flight: Exchanges at once (limits.in_flight).
+            is_log_full: Whether exchanges are refused because the traffic log cannot take their records.
+        """
+        self._rules = rules
+        self._routes = routes
+        self._sources = sources
+        self._pools = pools
+        self._most_in_flight = most_in_flight
+        self._is_log_full = is_log_full
+
+    @property
+    def pools(self) -> Iterable[Pool]:
+        """Every pool, once each."""
+        return dict.fromkeys(self._pools.values())
+
+    def admit(self, exchange: Exchange, *, in_flight: int) -> Admitted | None:
+        """Let an exchange in.
+
+        Args:
+            exchange: Its route and credential are filled in.
+            in_flight: Exchanges under way, this one included.
+
+        Returns:
+            None when it asks for the proxy itself: OPTIONS of a kind that is answered here.
+
+        Raises:
+            ClientNotAllowed: If the client is in none of the listener's networks.
+            Overloaded, LogFull: If the proxy cannot take it now.
+            ClientError: As ``Admission.admit`` and ``RouteTable.match`` do.
+        """
+        rules = self._rules[exchange.listener]
+        client = rules.find_client(exchange.client)
+        if client is None:
+            detail = f"{exchange.client} is in none of the networks of listener {exchange.listener}; see its allow"
+            raise ClientNotAllowed(detail)
+        if in_flight > self._most_in_flight:
+            detail = f"more than {self._most_in_flight} exchanges are in flight (limits.in_flight)"
+            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+        if self._is_log_full():
+            detail = 'the traffic log cannot be written, and traffic_log.when_full = "refuse"'
+            raise LogFull(detail, retry_after_s=RETRY_AFTER_S)
+        head = cast("RequestHead", exchange.request)
+        target = rules.admission.admit(head)
+        if is_answered_here(head, target):
+            return None
+        matched = self._routes.match(exchange.listener, head, target, client)
+        route = matched.route
+        exchange.route = route.name
+        exchange.credential = route.credential
+        return Admitted(route, matched.path, self._sources[route.credential], self._pools[route.name])

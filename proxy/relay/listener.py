@@ -1,0 +1,82 @@
+"""The sockets that clients connect to.
+
+The rule of this file: a port that cannot be had is an error of the configuration, told before anything is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import TYPE_CHECKING
+
+from proxy.config.units import parse_socket_address
+from proxy.errors import ConfigError
+from proxy.relay.client import ClientConnection
+
+if TYPE_CHECKING:
+    from proxy.config.models import Listener
+    from proxy.relay.relay import Relay
+
+BACKLOG = 1024
+"""Connections that the kernel completes while the loop is busy; the kernel caps it at net.core.somaxconn."""
+
+
+class ListeningSocket:
+    """One listener's socket.
+
+    Attributes:
+        name: The listener's.
+        host: Address it is bound to.
+        port: The port it has; of use where the configuration asked for port 0.
+    """
+
+    def __init__(self, name: str, host: str, server: asyncio.Server) -> None:
+        """Wrap a server that listens."""
+        self.name = name
+        self.host = host
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._server = server
+
+    def __repr__(self) -> str:
+        """Return name and address."""
+        return f"<ListeningSocket {self.name} {self.host}:{self.port}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def close(self) -> None:
+        """Accept no further connection; those open stay."""
+        self._server.close()
+
+
+async def listen(listener: Listener, relay: Relay) -> ListeningSocket:
+    """Start to accept connections.
+
+    Raises:
+        ConfigError: If the address cannot be bound.
+    """
+    address = parse_socket_address(listener.bind)
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(relay, listener.name), address.host, address.port, backlog=BACKLOG
+        )
+    except OSError as error:
+        where = f"listener {listener.name}: bind"
+        raise build_bind_error(where, listener.bind, error) from error
+    return ListeningSocket(listener.name, address.host, server)
+
+
+def build_bind_error(where: str, bind: str, error: OSError) -> ConfigError:
+    """Say why an address cannot be bound, and what to do about it."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return ConfigError(where, f"{bind} is in use by another process", "stop it, or choose another port")
+        case errno.EADDRNOTAVAIL:
+            return ConfigError(where, f"this machine has no address {bind}", "use one of its own, or 127.0.0.1")
+        case errno.EACCES:
+            return ConfigError(where, f"{bind} may not be bound by this user", "use a port above 1023")
+        case _:
+            return ConfigError(where, f"{bind} cannot be bound ({error.strerror})", "choose another address or port")

@@ -1,0 +1,177 @@
+"""What all exchanges share: routes, token sources, pools, limits, clocks, and who is told at the end.
+
+The rule of this file: it owns, counts and sweeps; how one exchange goes is transfer.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import Draining
+from proxy.exchange import Exchange
+from proxy.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.models import Config
+    from proxy.observer import Observer
+    from proxy.relay.client import ClientConnection
+    from proxy.relay.gate import Admitted, Gate
+    from proxy.relay.pool import PoolSnapshot
+    from proxy.tokens.source import Source
+    from proxy.tokens.token import Token
+
+SWEEP_S = 1.0
+"""One look at every connection a second costs less than a timer for each exchange, and no limit needs to be finer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The three times that the relay needs, each in seconds.
+
+    Attributes:
+        monotonic: For durations and limits.
+        wall: Since the epoch, for the record.
+        token: The token sources' clock, which runs on while the machine is suspended.
+    """
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    token: Callable[[], float]
+
+
+class Relay:
+    """The data path's shared state; one for each process.
+
+    Attributes:
+        limits: From the configuration.
+        timeouts: From the configuration, in seconds.
+        clock: Monotonic seconds.
+        wall_clock: Seconds since the epoch.
+        pseudonym: Our name in Via.
+        log_bytes: How much of a body the traffic log wants.
+        tasks: Owner of the tasks of exchanges that wait.
+        is_draining: Whether the process is stopping.
+        in_flight: Exchanges under way.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        observer: Observer,
+        config: Config,
+        clocks: Clocks,
+        *,
+        log_bytes: int,
+        pseudonym: str,
+    ) -> None:
+        """Start with nothing under way."""
+        self._gate = gate
+        self._observer = observer
+        self._clocks = clocks
+        self.limits = config.limits
+        self.timeouts = config.timeouts
+        self.clock = clocks.monotonic
+        self.wall_clock = clocks.wall
+        self.pseudonym = pseudonym
+        self.log_bytes = log_bytes
+        self.tasks = Tasks()
+        self.is_draining = False
+        self.in_flight = 0
+        self._clients: set[ClientConnection] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._id_prefix = secrets.token_hex(4)
+        self._opened = 0
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._clients)
+
+    # What connections and transfers call.
+
+    def add_client(self, client: ClientConnection) -> bool:
+        """Take note of a connection; False if it is one too many."""
+        self._clients.add(client)
+        return len(self._clients) <= self.limits.connections
+
+    def remove_client(self, client: ClientConnection) -> None:
+        """Forget a closed connection."""
+        self._clients.discard(client)
+
+    def open_exchange(self, listener: str, client: str, started: float) -> Exchange:
+        """Open an exchange whose first byte came at ``started``."""
+        self._opened += 1
+        self.in_flight += 1
+        self._idle.clear()
+        started_at = self.wall_clock() - (self.clock() - started)
+        return Exchange(f"{self._id_prefix}-{self._opened:x}", started_at, started, listener, client)
+
+    def admit(self, exchange: Exchange) -> Admitted | None:
+        """Let an exchange in, or say why not.
+
+        Returns:
+            None when it asks for the proxy itself.
+
+        Raises:
+            ExchangeError: The reason.
+        """
+        if self.is_draining:
+            raise Draining(retry_after_s=1)
+        admitted = self._gate.admit(exchange, in_flight=self.in_flight)
+        exchange.queue_s = self.clock() - exchange.started
+        return admitted
+
+    def reject(self, source: Source, token: Token) -> None:
+        """Tell a source that the upstream refused its token, without waiting for another."""
+        _ = self.tasks.start(source.replace(token), name="token.replace")
+
+    def exchange_closed(self, exchange: Exchange, token: Token | None) -> None:
+        """Take an exchange that has its outcome, and tell the observers."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+        if exchange.request_body.total:
+            exchange.bytes_in += exchange.request_body.total
+        if token is not None:
+            exchange.token_expires_in_s = token.expires_at - self._clocks.token()
+        self._observer.exchange_closed(exchange)
+
+    # What the service calls.
+
+    async def sweep(self) -> None:
+        """Look at every connection once a second, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = self.clock()
+            for client in list(self._clients):
+                client.check(now)
+            for pool in self._gate.pools:
+                pool.sweep(now)
+
+    async def drain(self) -> None:
+        """Finish what is under way, within the drain limit; then cut the rest."""
+        self.is_draining = True
+        for client in list(self._clients):
+            client.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.timeouts.drain):
+                await self._idle.wait()
+
+    async def close(self) -> None:
+        """End every connection and task."""
+        for client in list(self._clients):
+            client.abort(Draining("the time for draining was over"))
+        await self.tasks.stop()
+        for pool in self._gate.pools:
+            pool.close()
+
+    def pool_snapshots(self) -> list[PoolSnapshot]:
+        """Return each pool's counts."""
+        return [pool.snapshot() for pool in self._gate.pools]

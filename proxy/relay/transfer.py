@@ -1,0 +1,563 @@
+"""One exchange under way: the client's request out, the upstream's answer back, and every way it can end.
+
+Read it top to bottom: start, token, connection, request, answer, end.  Nothing here awaits unless it has to: with a
+valid token and an idle connection the whole way from the client's bytes to the upstream's socket, and back, is plain
+calls, without a task, a future or a timer.  A task exists only while a token or a connection is waited for.
+
+The rule of this file: ``finish`` runs exactly once for each transfer, and nothing happens after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import structlog
+
+from proxy.errors import (
+    BodyTooLarge,
+    ClientTimeout,
+    ExchangeError,
+    InternalError,
+    TokenError,
+    UpstreamClosed,
+    UpstreamError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+)
+from proxy.exchange import (
+    ABORTED,
+    ANSWERED_HERE,
+    CLIENT_LEFT,
+    REFUSED,
+    TOKEN_FAILED,
+    UPSTREAM_FAILED,
+    Attempt,
+    Body,
+    Exchange,
+)
+from proxy.http.framing import LAST_CHUNK, ChunkedBody, CloseBody, build_chunk
+from proxy.http.headers import (
+    build_client_head,
+    build_interim_head,
+    build_own_head,
+    build_upstream_head,
+    wants_keep_alive,
+)
+from proxy.http.problem import build_options_answer, build_problem
+from proxy.relay.dial import Phases
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from proxy.http.framing import BodyReader
+    from proxy.http.head import RequestHead, ResponseHead
+    from proxy.http.problem import Answer
+    from proxy.relay.gate import Admitted
+    from proxy.relay.relay import Relay
+    from proxy.relay.upstream import UpstreamConnection
+    from proxy.tokens.token import Token
+
+log = structlog.get_logger(__name__)
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Sent again when a connection dies before the answer.  RFC 9110, section 9.2.2 would allow PUT and DELETE; what they
+do at RapidSOS is not documented, so they are left to the client."""
+MOST_INTERIM = 32
+"""1xx answers to one request; real servers send one or two, an endless run of them would hold the client for ever."""
+SWITCHING_PROTOCOLS = 101
+
+
+class ClientSide(Protocol):
+    """What a transfer needs of the client's connection."""
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Let the request's body wait in the kernel."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on with the request's body."""
+        ...
+
+    def exchange_over(self, *, keep_alive: bool) -> None:
+        """The exchange has ended; the connection serves the next request, or closes."""
+        ...
+
+    def cut(self, *, reset: bool) -> None:
+        """Close so that the client sees a broken answer; ``reset`` where a mere close would look complete."""
+        ...
+
+
+class Transfer:
+    """Joins one client's request to an upstream connection.
+
+    Attributes:
+        exchange: What is known of it so far.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_answer_ends_by_close",
+        "_attempt",
+        "_begun",
+        "_chunked_in",
+        "_chunked_out",
+        "_client",
+        "_client_stalled",
+        "_head_out",
+        "_held",
+        "_interim",
+        "_is_over",
+        "_last_active",
+        "_relay",
+        "_request",
+        "_request_done",
+        "_resent",
+        "_takes_body",
+        "_task",
+        "_token",
+        "_token_replaced",
+        "_upstream",
+        "_upstream_stalled",
+        "_wants_keep_alive",
+        "exchange",
+    )
+
+    def __init__(self, relay: Relay, client: ClientSide, exchange: Exchange, body: BodyReader) -> None:
+        """Prepare; ``body`` tells how the request's body is framed."""
+        self._relay = relay
+        self._client = client
+        self.exchange = exchange
+        self._request = cast("RequestHead", exchange.request)  # None only where the transfer ends at once
+        self._chunked_in = isinstance(body, ChunkedBody)
+        self._wants_keep_alive = exchange.request is not None and wants_keep_alive(exchange.request)
+        self._request_done = False
+        self._admitted = cast("Admitted", None)
+        self._token = cast("Token", None)
+        self._upstream: UpstreamConnection | None = None
+        self._held: UpstreamConnection | None = None
+        self._takes_body = False
+        self._attempt = cast("Attempt", None)
+        self._task: asyncio.Task[None] | None = None
+        self._begun = False
+        self._head_out = b""
+        self._chunked_out = False
+        self._answer_ends_by_close = False
+        self._interim = 0
+        self._resent = False
+        self._token_replaced = False
+        self._upstream_stalled = False
+        self._client_stalled = False
+        self._is_over = False
+        self._last_active = exchange.started
+
+    def __repr__(self) -> str:
+        """Return the exchange's id and how far it has come."""
+        state = "over" if self._is_over else "answering" if self._begun else "sent" if self._upstream else "waiting"
+        return f"<Transfer {self.exchange.id} {state}>"
+
+    # Start, token, connection.
+
+    def start(self, *, done: bool) -> None:
+        """Begin; ``done`` if the request's body, as far as there is one, is all in the exchange."""
+        self._request_done = done
+        try:
+            admitted = self._relay.admit(self.exchange)
+        except ExchangeError as error:
+            self.fail(error)
+            return
+        if admitted is None:
+            self.exchange.outcome = ANSWERED_HERE
+            self._answer(build_options_answer(now=self._relay.wall_clock()))
+            return
+        self._admitted = admitted
+        token = self._admitted.source.current()
+        if token is None:
+            self._start_task(self._wait_for_token(), "exchange.token")
+        else:
+            self._connect(token)
+
+    async def _wait_for_token(self) -> None:
+        """Wait for the credential's flight: only before there was a token, or after an outage outlived it."""
+        started = self._relay.clock()
+        try:
+            token = await self._admitted.source.wait()
+        finally:
+            self.exchange.token_wait_s += self._relay.clock() - started
+        self._connect(token)
+
+    def _connect(self, token: Token, *, fresh: bool = False) -> None:
+        """Take an idle connection, or start dialling one; ``fresh`` never takes an idle one."""
+        self._token = token
+        pool = self._admitted.pool
+        connection = None if fresh else pool.take(must_be_quiet=self._request.method not in IDEMPOTENT)
+        if connection is None:
+            self._start_task(self._dial(), "exchange.dial")
+        else:
+            self._begin_attempt(reused=True)
+            self._send(connection)
+
+    async def _dial(self) -> None:
+        attempt = self._begin_attempt(reused=False)
+        phases = Phases()
+        try:
+            connection = await self._admitted.pool.dial(phases)
+        finally:
+            attempt.dns_s, attempt.connect_s, attempt.tls_s = phases.dns_s, phases.connect_s, phases.tls_s
+        self._send(connection)
+
+    def _begin_attempt(self, *, reused: bool) -> Attempt:
+        route = self._admitted.route
+        url = f"{route.upstream.scheme}://{route.host_field}{self._admitted.path}"
+        attempt = Attempt(url, reused, self._token.fingerprint)
+        self.exchange.attempts.append(attempt)
+        self._attempt = attempt
+        return attempt
+
+    # The request.
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        """Send the head and what there is of the body, in one write."""
+        exchange, token, route = self.exchange, self._token, self._admitted.route
+        body = exchange.request_body
+        head = build_upstream_head(
+            self._request,
+            self._admitted.path,
+            route.host_field,
+            token.authorization,
+            self._relay.pseudonym,
+            chunked=self._chunked_in,
+        )
+        now = self._last_active = self._relay.clock()
+        exchange.sent_authorization = token.authorization
+        attempt = self._attempt
+        attempt.address = connection.address
+        attempt.sent_at = now
+        if self._request_done:
+            attempt.request_done_at = now
+        self._upstream = connection
+        self._upstream_stalled = False
+        self._takes_body = True
+        data = head + self._frame(body.joined(), last=self._request_done) if body.total or self._chunked_in else head
+        connection.begin(self, self._request.method, data, done=self._request_done)
+        if connection.is_closed:
+            self._upstream = None
+            connection.abandon()
+            self.answer_failed(UpstreamClosed("the upstream closed the connection as the request was sent"))
+            return
+        self._forget_what_is_sent()
+        if not self._request_done:
+            self._client.resume_reading()
+
+    def take_request(self, data: bytes, *, done: bool) -> None:
+        """Take more of the request's body, framing removed; ``done`` with the last of it."""
+        self._last_active = self._relay.clock()
+        self._request_done = done
+        body = self.exchange.request_body
+        if body.total + len(data) > self._relay.limits.body:
+            detail = f"the body is larger than limits.body, {self._relay.limits.body} bytes"
+            self.fail(BodyTooLarge(detail))
+            return
+        if body.is_whole:
+            body.add(data)
+        else:
+            body.add_up_to(data, self._relay.log_bytes)
+        upstream = self._upstream
+        if upstream is not None and self._takes_body:
+            if done:
+                self._attempt.request_done_at = self._last_active
+            upstream.send(self._frame(data, last=done), done=done)
+            self._forget_what_is_sent()
+        elif body.kept >= self._relay.limits.replay:
+            self._client.pause_reading()
+
+    def _frame(self, data: bytes, *, last: bool) -> bytes:
+        """Frame body bytes as the request's body is framed towards the upstream."""
+        if not self._chunked_in:
+            return data
+        framed = build_chunk(data) if data else b""
+        return framed + LAST_CHUNK if last else framed
+
+    def _forget_what_is_sent(self) -> None:
+        """Keep a small body for a second try, and of a large one only what the log wants."""
+        relay = self._relay
+        body = self.exchange.request_body
+        if body.is_whole and body.kept > (relay.limits.replay if self._admitted.route.replay else relay.log_bytes):
+            body.trim(relay.log_bytes)
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Hold the client back while the upstream cannot take more."""
+        self._upstream_stalled = not writable
+        self._last_active = self._relay.clock()
+        if writable:
+            self._client.resume_reading()
+        else:
+            self._client.pause_reading()
+
+    # The answer.
+
+    def answer_interim(self, head: ResponseHead) -> None:
+        """Relay a 1xx; HTTP/1.0 clients know none."""
+        self._last_active = self._relay.clock()
+        self._interim += 1
+        if head.status == SWITCHING_PROTOCOLS:
+            detail = "the upstream switched protocols without being asked to"
+            raise UpstreamProtocol(detail)
+        if self._interim > MOST_INTERIM:
+            detail = f"the upstream sent more than {MOST_INTERIM} interim answers"
+            raise UpstreamProtocol(detail)
+        if self._request.minor:
+            self._client.send(build_interim_head(head))
+
+    def answer_head(self, head: ResponseHead, body: BodyReader) -> None:
+        """Relay the head, unless it says that the token is dead and another try can be made."""
+        now = self._last_active = self._relay.clock()
+        attempt = self._attempt
+        attempt.status = head.status
+        attempt.first_byte_at = now
+        if head.status in self._admitted.route.dead_token_status and self._token.fingerprint is not None:
+            if self._may_send_again():
+                self._hold_answer()
+                self._start_task(self._replace_token(head, body), "exchange.replace")
+                return
+            self._relay.reject(self._admitted.source, self._token)
+        elif self._token_replaced:
+            self._admitted.source.prove(self._token)
+        self._begin_answer(head, body)
+
+    def _may_send_again(self) -> bool:
+        """Return whether a 401 may lead to a second try: one an exchange, and only with the whole body at hand."""
+        return not self._token_replaced and self._admitted.route.replay and self._has_body_at_hand
+
+    @property
+    def _has_body_at_hand(self) -> bool:
+        """Whether the request's body, as far as it has come, can be sent again."""
+        body = self.exchange.request_body
+        return body.is_whole and body.total <= self._relay.limits.replay
+
+    def _hold_answer(self) -> None:
+        """Keep the 401 unread, and the rest of the request's body for whoever gets the whole of it.
+
+        From here on this connection gets no more of the body, even if its answer is relayed in the end: what came
+        in the meantime would be missing in the middle.
+        """
+        self._held, self._upstream = self._upstream, None
+        self._takes_body = False
+        cast("UpstreamConnection", self._held).hold()
+
+    async def _replace_token(self, head: ResponseHead, body: BodyReader) -> None:
+        """Send once more with a new token; without one the answer held is the answer."""
+        self._token_replaced = True
+        started = self._relay.clock()
+        try:
+            token = await self._admitted.source.replace(self._token)
+        finally:
+            self.exchange.token_wait_s += self._relay.clock() - started
+        held, self._held = self._held, None
+        if token is not None:
+            self._attempt.ended_at = self._relay.clock()
+            if held is not None:
+                held.discard_answer()
+            self._connect(token)
+        elif held is not None:
+            self._upstream = held
+            self._begin_answer(head, body)
+            held.release_answer()
+        else:
+            detail = "the upstream refused the token and closed; a new token could not be had"
+            raise UpstreamClosed(detail)
+
+    def _begin_answer(self, head: ResponseHead, body: BodyReader) -> None:
+        """Build the head for the client; it leaves together with the first of the body."""
+        exchange = self.exchange
+        if isinstance(body, ChunkedBody | CloseBody):
+            self._chunked_out = self._request.minor == 1
+            self._answer_ends_by_close = not self._chunked_out
+        self._begun = True
+        exchange.response = head
+        self._head_out = build_client_head(
+            head, self._relay.pseudonym, chunked=self._chunked_out, connection=self._connection_field()
+        )
+
+    def _keeps_alive(self) -> bool:
+        return (
+            self._request_done
+            and not self._answer_ends_by_close
+            and self._wants_keep_alive
+            and not self._relay.is_draining
+        )
+
+    def _connection_field(self) -> str | None:
+        if not self._keeps_alive():
+            return "close"
+        return None if self._request.minor else "keep-alive"
+
+    def answer_body(self, data: bytes) -> None:
+        """Relay body bytes, with the head before the first of them."""
+        self._last_active = self._relay.clock()
+        if data:
+            self.exchange.response_body.add_up_to(data, self._relay.log_bytes)
+            if self._chunked_out:
+                data = build_chunk(data)
+        if self._head_out:
+            data = self._head_out + data
+            self._head_out = b""
+        if data:
+            self._client.send(data)
+
+    def answer_done(self) -> None:
+        """The upstream's part is over."""
+        self._upstream = None
+        if self._chunked_out:
+            self._client.send(LAST_CHUNK)
+        self._finish(keep_alive=self._keeps_alive())
+
+    def client_writable(self, *, writable: bool) -> None:
+        """Hold the upstream back while the client cannot take more."""
+        self._client_stalled = not writable
+        self._last_active = self._relay.clock()
+        if self._upstream is None:
+            return
+        if writable:
+            self._upstream.resume_reading()
+        else:
+            self._upstream.pause_reading()
+
+    # The ends.
+
+    def answer_failed(self, error: ExchangeError) -> None:
+        """Try again where that cannot do harm; otherwise the exchange fails."""
+        if self._held is not None:
+            self._held = None
+            return
+        upstream, self._upstream = self._upstream, None
+        self._attempt.error = error.slug
+        self._attempt.ended_at = self._relay.clock()
+        answered = upstream is not None and upstream.has_answered
+        safe = self._request.method in IDEMPOTENT and self._has_body_at_hand
+        if isinstance(error, UpstreamClosed) and safe and not (answered or self._begun or self._resent):
+            self._resent = True
+            self._connect(self._token, fresh=True)
+            return
+        if isinstance(error, UpstreamClosed) and not answered and self._request.method not in IDEMPOTENT:
+            error = UpstreamClosed(
+                f"{error.detail}; whether it acted on the request is unknown, so it was not repeated"
+            )
+        self.fail(error)
+
+    def fail(self, error: ExchangeError) -> None:
+        """End with an answer of our own, or, where the upstream's is on its way, by cutting it short."""
+        if self._is_over:
+            return
+        exchange = self.exchange
+        exchange.error = error
+        exchange.outcome = _outcome_of(error)
+        self._abandon_upstream(error)
+        if self._begun and not self._head_out:
+            self._client.cut(reset=self._answer_ends_by_close)
+            self._finish(keep_alive=False)
+            return
+        self._answer(build_problem(error, exchange.id, now=self._relay.wall_clock()))
+
+    def _answer(self, answer: Answer) -> None:
+        """Send an answer of our own."""
+        exchange = self.exchange
+        request = exchange.request
+        keep_alive = self._keeps_alive()
+        exchange.response = answer.head
+        exchange.response_body = Body()
+        exchange.response_body.add(answer.body)
+        data = build_own_head(answer.head, connection=self._connection_field() if keep_alive else "close")
+        self._client.send(data if request is not None and request.method == "HEAD" else data + answer.body)
+        self._finish(keep_alive=keep_alive)
+
+    def client_lost(self) -> None:
+        """The client has closed: stop the upstream as well."""
+        if self._is_over:
+            return
+        self.exchange.outcome = CLIENT_LEFT
+        self._abandon_upstream(None)
+        self._finish(keep_alive=False)
+
+    def check(self, now: float) -> None:
+        """End the exchange if whoever it waits for has been silent for too long; called once a second.
+
+        A task that waits for a token or a connection has limits of its own.
+        """
+        if self._task is not None or self._is_over:
+            return
+        limit_s, error, what = self._awaited()
+        if now - self._last_active > limit_s:
+            self.fail(error(f"{what} within {limit_s:g} s"))
+
+    def _awaited(self) -> tuple[float, type[ClientTimeout | UpstreamTimeout], str]:
+        """Tell what the exchange waits for: the longest silence in seconds, whose fault it is, and in words."""
+        timeouts = self._relay.timeouts
+        if self._client_stalled:
+            return timeouts.silence, ClientTimeout, "the client took nothing of the answer"
+        if self._begun:
+            return timeouts.silence, UpstreamTimeout, "the upstream sent nothing more of its answer"
+        if not self._request_done and not self._upstream_stalled:
+            return timeouts.body, ClientTimeout, "the client sent nothing more of its request"
+        return timeouts.first_byte, UpstreamTimeout, "the upstream gave no answer"
+
+    def _abandon_upstream(self, error: ExchangeError | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for connection in (self._upstream, self._held):
+            if connection is not None:
+                connection.abandon()
+        self._upstream = self._held = None
+        if self.exchange.attempts and self._attempt.ended_at is None:
+            self._attempt.ended_at = self._relay.clock()
+            if isinstance(error, UpstreamError):
+                self._attempt.error = error.slug
+
+    def _finish(self, *, keep_alive: bool) -> None:
+        self._is_over = True
+        exchange = self.exchange
+        now = exchange.ended = self._relay.clock()
+        if exchange.attempts and self._attempt.ended_at is None:
+            self._attempt.ended_at = now
+        self._relay.exchange_closed(exchange, self._token)
+        self._client.exchange_over(keep_alive=keep_alive)
+
+    def _start_task(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._task = self._relay.tasks.start(self._run(work), name=name)
+
+    async def _run(self, work: Coroutine[None, None, None]) -> None:
+        """Run what has to wait; whatever goes wrong there ends the exchange and is never lost."""
+        task = asyncio.current_task()
+        try:
+            await work
+        except ExchangeError as error:
+            self._end_task(task)
+            self.fail(error)
+        except Exception:
+            log.exception("exchange.failed", exchange=self.exchange.id)
+            self._end_task(task)
+            self.fail(InternalError())
+        else:
+            self._end_task(task)
+
+    def _end_task(self, task: asyncio.Task[Any] | None) -> None:
+        """Forget the task that has ended, unless it started the next one."""
+        if self._task is task:
+            self._task = None
+
+
+def _outcome_of(error: ExchangeError) -> str:
+    match error:
+        case TokenError():
+            return TOKEN_FAILED
+        case UpstreamError():
+            return UPSTREAM_FAILED
+        case InternalError():
+            return ABORTED
+        case _:
+            return REFUSED

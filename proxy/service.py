@@ -1,0 +1,236 @@
+"""The running proxy: everything built from the configuration, started in order, drained and stopped in order.
+
+Started from the log outwards: by the time a client can connect, its exchange can be recorded.  Stopped from the
+clients inwards: the log is the last to close, so that every exchange is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from proxy.admin.app import build_admin, build_runner
+from proxy.admin.login import choose_password
+from proxy.admin.view import PoolStatus, ProxyStatus
+from proxy.config.units import parse_socket_address
+from proxy.http.authority import build_authority
+from proxy.observer import Observers
+from proxy.relay.build import build_relay
+from proxy.relay.dial import build_tls_context
+from proxy.relay.listener import ListeningSocket, build_bind_error, listen
+from proxy.tasks import Tasks
+from proxy.tokens.build import build_sources
+from proxy.traffic.log import TrafficLog, find_secrets
+from proxy.traffic.record import capture_bytes
+from proxy.traffic.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from proxy.config.models import Config
+    from proxy.observer import Observer
+
+log = structlog.get_logger(__name__)
+
+GC_YOUNG = 50_000
+"""Objects made and not freed before the collector looks at the young ones; 700 is Python's own choice."""
+DISTRIBUTION = "rapidsos-auth-proxy"
+
+
+class Service:
+    """One process that serves; needs a running event loop.
+
+    Attributes:
+        tally: Counts of every exchange and token call.
+        listeners: The sockets that clients connect to; empty before ``start``.
+        admin_password: The login's, made at start where none is configured.
+    """
+
+    def __init__(self, config: Config, observers: Sequence[Observer] = ()) -> None:
+        """Build everything; nothing is opened yet.
+
+        Args:
+            config: Checked.
+            observers: Told of each exchange and token call, after the log and the counters.
+
+        Raises:
+            ConfigError: If outbound.ca_file cannot be used.
+        """
+        self._config = config
+        self.tally = Tally()
+        self.admin_password = choose_password(config.admin)
+        self._log = TrafficLog(
+            config.traffic_log,
+            [*find_secrets(config), self.admin_password],
+            queue_bytes=config.limits.log_queue,
+        )
+        observer = Observers([self._log, self.tally, *observers])
+        tls = build_tls_context(config.outbound.ca_file)
+        self._sources = build_sources(config, observer, tls=tls)
+        self._relay = build_relay(
+            config,
+            self._sources.by_name,
+            observer,
+            tls,
+            log_bytes=capture_bytes(config.traffic_log.bodies),
+            is_log_full=lambda: self._log.is_full,
+        )
+        self.listeners: list[ListeningSocket] = []
+        self.admin_url = ""
+        self._admin: web.AppRunner | None = None
+        self._tasks = Tasks()
+        self._started_at = time.time()
+        self._version = find_version()
+
+    async def start(self) -> None:
+        """Open the log, fetch tokens, listen.
+
+        Raises:
+            ConfigError: If a port or the log cannot be had; nothing is left open then.
+        """
+        try:
+            await self._log.start()
+            await self._start_admin()
+            await self._sources.start()
+            for listener in self._config.listener:
+                self.listeners.append(await listen(listener, self._relay))
+        except BaseException:
+            await self.stop()
+            raise
+        _ = self._tasks.start(self._relay.sweep(), name="relay.sweep")
+        _settle_garbage_collector()
+        log.info("service.started", listeners=len(self.listeners), routes=len(self._config.route))
+
+    async def drain(self) -> None:
+        """Accept nothing new, and let what is under way finish, within timeouts.drain seconds."""
+        log.info("service.draining", in_flight=self._relay.in_flight)
+        for listener in self.listeners:
+            listener.close()
+        await self._relay.drain()
+
+    async def stop(self) -> None:
+        """Close everything; what is still under way is cut and recorded, and the log is written to its end."""
+        for listener in self.listeners:
+            listener.close()
+        await self._relay.close()
+        await self._tasks.stop()
+        await self._sources.stop()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        await self._log.stop()
+        log.info("service.stopped")
+
+    def status(self) -> ProxyStatus:
+        """Return the state now; see ``AdminView``."""
+        relay = self._relay
+        return ProxyStatus(
+            version=self._version,
+            started_at=self._started_at,
+            listening=len(self.listeners) == len(self._config.listener) and not relay.is_draining,
+            draining=relay.is_draining,
+            in_flight=relay.in_flight,
+            client_connections=relay.connections,
+            credentials=tuple(self._sources.statuses()),
+            pools=tuple(PoolStatus(pool.upstream, pool.idle, pool.busy) for pool in relay.pool_snapshots()),
+            log=self._log.stats(),
+        )
+
+    async def _start_admin(self) -> None:
+        bind = self._config.admin.bind
+        address = parse_socket_address(bind)
+        app = build_admin(self, self._config.admin, self.admin_password, machine=socket.gethostname())
+        self._admin = build_runner(app)
+        await self._admin.setup()
+        try:
+            await web.TCPSite(self._admin, address.host, address.port).start()
+        except OSError as error:
+            where = "admin.bind"
+            raise build_bind_error(where, bind, error) from error
+        port = self._admin.addresses[0][1]
+        self.admin_url = f"http://{build_authority(address.host, port)}"
+
+
+def _settle_garbage_collector() -> None:
+    """Take what lives as long as the process out of the collector's sight, and let it look less often.
+
+    An exchange's objects are freed by their reference counts, so the collector finds nothing for all its looking:
+    by default it looks once in 40 exchanges, and now and then through the whole heap, which a request then waits for.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 100)
+
+
+class StopSignals:
+    """SIGTERM and SIGINT: the first asks to drain, the second to stop at once."""
+
+    def __init__(self) -> None:
+        """Take the process's signals; needs a running event loop."""
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt is what there is
+                loop.add_signal_handler(number, self._receive)
+
+    def _receive(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def run(config: Config, *, announce: Callable[[str], None], observers: Sequence[Observer] = ()) -> int:
+    """Serve until a signal says to stop, drain, stop.
+
+    Args:
+        config: Checked.
+        announce: Takes lines for the operator: where what listens, and the admin login.
+        observers: Told of each exchange and token call.
+
+    Returns:
+        The exit code: 0 once drained.
+
+    Raises:
+        ConfigError: If it cannot be started as configured.
+    """
+    signals = StopSignals()
+    service = Service(config, observers)
+    await service.start()
+    for line in describe_service(service, config):
+        announce(line)
+    await signals.first.wait()
+    tasks = Tasks()
+    ends = {tasks.start(service.drain(), name="service.drain"), tasks.start(signals.second.wait(), name="signal")}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    await tasks.stop()
+    await service.stop()
+    return 0
+
+
+def describe_service(service: Service, config: Config) -> list[str]:
+    """Say what listens where, and how to log in to the admin listener."""
+    made = config.admin.password is None
+    login = (
+        f"{config.admin.username} / {service.admin_password.reveal()}"
+        if made
+        else f"{config.admin.username} / (configured)"
+    )
+    return [
+        *(f"listener {listener.name}: {listener.url}" for listener in service.listeners),
+        f"admin: {service.admin_url} (login: {login})",
+    ]
+
+
+def find_version() -> str:
+    """Return the version installed; ``0`` where the package runs from its sources alone."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "0"

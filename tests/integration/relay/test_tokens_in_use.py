@@ -1,0 +1,137 @@
+"""Tokens on the data path: one flight however many wait, once more after a 401, never a request without a token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from harness.running import RunningProxy, build_document, running_proxy, until
+
+from proxy.simulator.faults import Fault
+
+if TYPE_CHECKING:
+    from proxy.simulator.server import Simulator
+
+CALLERS = 100
+GET = b"GET /api/v1/echo HTTP/1.1\r\nHost: proxy\r\n\r\n"
+
+
+def document(simulator: Simulator) -> dict[str, object]:
+    """Describe a proxy in front of a simulator."""
+    return build_document(simulator.url, f"{simulator.url}/oauth/token")
+
+
+async def ask_at_once(proxy: RunningProxy, request: bytes = GET) -> list[bytes]:
+    """Send a request from each of many clients at once; return the status of each answer."""
+    answers = await asyncio.gather(*(proxy.talk(request) for _ in range(CALLERS)))
+    return [answer.split()[1] for answer in answers]
+
+
+async def test_many_at_start_cause_one_token_call(simulator: Simulator) -> None:
+    """While the first token is on its way all wait for the same flight."""
+    simulator.faults.add(Fault(where="token", kind="stall"))
+    async with running_proxy(document(simulator), with_tokens=False) as proxy:
+        asking = asyncio.gather(*(proxy.talk(GET) for _ in range(CALLERS)))
+        await until(lambda: proxy.service.status().in_flight == CALLERS)
+        simulator.faults.clear()
+        simulator.release()
+        answers = await asking
+
+        assert [answer.split()[1] for answer in answers] == [b"200"] * CALLERS
+        assert simulator.token_requests.total == 1
+
+
+async def test_revocation_under_load_causes_one_token_call(simulator: Simulator) -> None:
+    """Every one of them is refused once, and every one succeeds with the same new token."""
+    async with running_proxy(document(simulator)) as proxy:
+        await proxy.talk(GET)
+        simulator.tokens.revoke_all()
+        statuses = await ask_at_once(proxy)
+
+        assert statuses == [b"200"] * CALLERS
+        assert simulator.token_requests.total == 2
+
+
+async def test_a_body_goes_again_after_401(simulator: Simulator) -> None:
+    """A POST that the gateway refused was not acted on; it goes once more, whole, with the new token."""
+    body = b"x" * 50_000
+    post = b"POST /api/v1/echo HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with running_proxy(document(simulator)) as proxy:
+        simulator.tokens.revoke_all()
+        answer = await proxy.talk(post)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        [refused, taken] = simulator.requests
+        assert (refused.authorized, taken.authorized) == (False, True)
+        assert refused.body == taken.body == body
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+        assert [attempt.status for attempt in exchange.attempts] == [401, 200]
+
+
+async def test_a_body_too_large_to_keep_does_not_go_again(simulator: Simulator) -> None:
+    """Its 401 is relayed; the token is replaced for those who come after."""
+    body = b"x" * 5000
+    post = b"POST /api/v1/echo HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with running_proxy({**document(simulator), "limits": {"replay": 4096}}) as proxy:
+        simulator.tokens.revoke_all()
+        answer = await proxy.talk(post)
+        await proxy.recorder.wait_fetches(2)
+        after = await proxy.talk(GET)
+
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert after.startswith(b"HTTP/1.1 200 ")
+        assert [seen.authorized for seen in simulator.requests] == [False, True]
+
+
+async def test_401_for_ever_is_relayed_after_one_new_token(simulator: Simulator) -> None:
+    """RapidSOS says 401 for a missing product too: minting on would hammer its token server."""
+    simulator.faults.add(Fault(where="api", kind="unauthorized"))
+    async with running_proxy(document(simulator)) as proxy:
+        answers = [await proxy.talk(GET) for _ in range(5)]
+
+        assert all(answer.startswith(b"HTTP/1.1 401 ") for answer in answers)
+        assert all(b"fault" in answer for answer in answers)
+        assert simulator.token_requests.total == 2
+
+
+async def test_403_and_404_are_relayed_and_mint_nothing(simulator: Simulator) -> None:
+    """They speak of rights and of records, not of the token."""
+    async with running_proxy(document(simulator)) as proxy:
+        for status in (b"403", b"404"):
+            answer = await proxy.talk(b"GET /api/v1/status/" + status + b" HTTP/1.1\r\nHost: proxy\r\n\r\n")
+            assert answer.split()[1] == status
+
+        assert simulator.token_requests.total == 1
+        assert len(simulator.requests) == 2
+
+
+async def test_without_a_token_nothing_is_forwarded(simulator: Simulator) -> None:
+    """503 and a problem document that says why and when to come again; the upstream hears nothing."""
+    simulator.faults.add(Fault(where="token", kind="status", status=401))
+    async with running_proxy(document(simulator)) as proxy:
+        answer = await proxy.talk(GET)
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: " in answer
+        assert b"error:no_token" in answer
+        assert len(simulator.requests) == 0
+
+
+async def test_a_dead_token_server_is_not_noticed_while_the_token_lives(simulator: Simulator) -> None:
+    """Requests go on with the token in hand."""
+    async with running_proxy(document(simulator)) as proxy:
+        simulator.faults.add(Fault(where="token", kind="reset"))
+        statuses = await ask_at_once(proxy)
+
+        assert statuses == [b"200"] * CALLERS
+
+
+async def test_401_with_a_dead_token_server_is_relayed(simulator: Simulator) -> None:
+    """Without a new token the upstream's own answer is the best that there is."""
+    async with running_proxy({**document(simulator), "timeouts": {"token_wait": 0.2}}) as proxy:
+        simulator.faults.add(Fault(where="token", kind="reset"))
+        simulator.tokens.revoke_all()
+        answer = await proxy.talk(GET)
+
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"Invalid Access Token" in answer
