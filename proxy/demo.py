@@ -1,0 +1,245 @@
+"""The demo: the proxy against a RapidSOS on this machine, requests to try, and a line for each exchange.
+
+The rule of this file: it runs what `serve` runs, with the configuration that stands in config/demo.toml; only ports,
+log file and admin password are set here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from proxy.config.load import build_config, read_document
+from proxy.config.problems import Problems
+from proxy.config.secret import Secret
+from proxy.errors import ConfigError
+from proxy.exchange import OK
+from proxy.service import run
+from proxy.simulator.server import Simulator
+from proxy.simulator.settings import SimulatorSettings
+from proxy.simulator.world import SEEDED_CALLER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.config.models import Config
+    from proxy.exchange import Exchange
+    from proxy.tokens.token import TokenFetch
+
+HOST = "127.0.0.1"
+SECRET_VARIABLE = "RAPIDSOS_DEMO_SECRET"  # noqa: S105 (the name of a variable)
+ADMIN_VARIABLE = "RAPIDSOS_DEMO_ADMIN_PASSWORD"
+LOG_DIRECTORY = ".demo"
+LOG_FILE = "traffic.jsonl"
+
+_PLACES = (Path(__file__).with_name("demo.toml"), Path(__file__).parent.parent / "config" / "demo.toml")
+"""In an installed wheel; in a source tree."""
+_GREEN, _YELLOW, _RED, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the demo listens; each has a flag of the command line."""
+
+    proxy: int
+    admin: int
+    core: int
+    edx: int
+
+
+_FLAGS = {"proxy": "--port", "admin": "--admin-port", "core": "--core-port", "edx": "--edx-port"}
+
+
+class ExchangeLines:
+    """An observer that shows one line for each exchange, and one for each token call."""
+
+    def __init__(self, show: Callable[[str], None], *, coloured: bool) -> None:
+        """Show lines by ``show``."""
+        self._show = show
+        self._coloured = coloured
+
+    def exchange_closed(self, exchange: Exchange) -> None:
+        """Show time, client, request, answer, milliseconds, outcome and token."""
+        request, response = exchange.request, exchange.response
+        status = response.status if response is not None else 0
+        token = exchange.attempts[-1].fingerprint if exchange.attempts else None
+        parts = [
+            time.strftime("%H:%M:%S", time.localtime(exchange.started_at)),
+            exchange.client,
+            _printable(f"{request.method} {request.target}") if request is not None else "(no request)",
+            f"-> {status or 'no answer'}",
+            f"{(exchange.ended - exchange.started) * 1000:.1f} ms",
+            exchange.outcome if exchange.error is None else f"{exchange.outcome} ({exchange.error.slug})",
+            f"token {token}" if token else "no token",
+        ]
+        self._write("  ".join(parts), _choose_colour(exchange.outcome, status))
+
+    def token_fetched(self, fetch: TokenFetch) -> None:
+        """Show which credential asked, why, and how it ended."""
+        got = f"token {fetch.fingerprint} for {fetch.life_s:.0f} s" if fetch.life_s is not None else fetch.detail
+        line = f"{time.strftime('%H:%M:%S')}  {fetch.credential}: token call ({fetch.reason}) {fetch.outcome}  {got}"
+        self._write(line, _GREEN if fetch.life_s is not None else _RED)
+
+    def _write(self, line: str, colour: str) -> None:
+        self._show(f"{colour}{line}{_PLAIN}" if self._coloured else line)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Everything that is decided before the first socket is open.
+
+    Attributes:
+        secret: What the simulators take as client secret, new at each start.
+        password: Login of the admin listener.
+    """
+
+    ports: Ports
+    config: Config
+    secret: Secret
+    password: Secret
+
+    @property
+    def log_path(self) -> str:
+        """The file that the traffic log goes to."""
+        return self.config.traffic_log.path
+
+
+def prepare_demo(ports: Ports, directory: Path) -> Demo:
+    """Check the ports, choose the log's place under ``directory``, and load the configuration.
+
+    Raises:
+        ConfigError: If a port is taken.
+    """
+    _check_free(ports)
+    secret = Secret(secrets.token_urlsafe(24), "made at start")
+    password = Secret(secrets.token_urlsafe(12), "made at start")
+    environ = {SECRET_VARIABLE: secret.reveal(), ADMIN_VARIABLE: password.reveal()}
+    return Demo(ports, load_demo(ports, _choose_log_path(directory), environ), secret, password)
+
+
+async def run_demo(demo: Demo, out: TextIO, *, coloured: bool) -> int:
+    """Run until a signal; returns the exit code.
+
+    Args:
+        demo: As prepared.
+        out: Gets what is running, what to try, and the exchanges.
+        coloured: Whether ``out`` is a terminal that wants colours.
+    """
+
+    def show(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    async with AsyncExitStack() as stack:
+        await _start_simulators(stack, demo)
+        show(build_banner(demo))
+        return await run(demo.config, announce=show, observers=[ExchangeLines(show, coloured=coloured)])
+
+
+async def _start_simulators(stack: AsyncExitStack, demo: Demo) -> None:
+    """Start both hosts over one world, so that what is pushed into one can be pulled from the other."""
+    core = Simulator(SimulatorSettings(family="core", client_secret=demo.secret))
+    edx = Simulator(SimulatorSettings(family="edx", client_secret=demo.secret), world=core.world)
+    for simulator, port in ((core, demo.ports.core), (edx, demo.ports.edx)):
+        await simulator.start(HOST, port)
+        stack.push_async_callback(simulator.stop)
+
+
+def load_demo(ports: Ports, log_path: Path, environ: Mapping[str, str]) -> Config:
+    """Load config/demo.toml, moved to ``ports``, with its log in a file."""
+    path = next(place for place in _PLACES if place.is_file())
+    document = read_document(path)
+    document["listener"][0]["bind"] = f"{HOST}:{ports.proxy}"
+    document["admin"] = {"bind": f"{HOST}:{ports.admin}", "password": {"env": ADMIN_VARIABLE}}
+    document["traffic_log"] = {"path": str(log_path)}
+    hosts = {"core": f"http://{HOST}:{ports.core}", "edx": f"http://{HOST}:{ports.edx}"}
+    for name, credential in document["credential"].items():
+        credential["token_url"] = f"{hosts[name]}/oauth/token"
+    for route in document["route"]:
+        route["upstream"] = hosts[route["credential"]]
+    return build_config(document, Problems(str(path)), path.parent, environ)
+
+
+def build_banner(demo: Demo) -> str:
+    """Build what the terminal shows first: what runs where, and requests that work as they stand."""
+    ports = demo.ports
+    base = f"http://{HOST}:{ports.proxy}"
+    trigger = (
+        '{"callflow": "demo", "variables": {"user": {"full_name": "Ada Example", "phone_number": "+15555550142"}, '
+        '"location": {"latitude": 40.7411, "longitude": -73.9897, "uncertainty": 12}}}'
+    )
+    return f"""\
+rapidsos-proxy demo: no credentials needed, and nothing leaves this machine.
+
+  proxy       {base}
+  admin       http://{HOST}:{ports.admin}   login {demo.config.admin.username} / {demo.password.reveal()}
+  RapidSOS    http://{HOST}:{ports.core} (core API) and http://{HOST}:{ports.edx} (alerts), both simulated
+  traffic log {demo.log_path}
+
+Try in another terminal; none of these knows a token.
+
+Push an emergency (ingress):
+  curl -i {base}/ingress/v1/rem/trigger -H 'Content-Type: application/json' \\
+    -d '{trigger}'
+
+Fetch the alerts (egress):
+  curl -i '{base}/egress/v1/alerts?limit=10'
+
+Ask where a caller is, as a client that only knows http_proxy:
+  curl -i -x {base} 'http://api-sandbox.rapidsos.com/v1/location?caller_id={SEEDED_CALLER}'
+
+And as one that was pointed here by DNS:
+  curl -i --resolve edx-sandbox.rapidsos.com:{ports.proxy}:{HOST} http://edx-sandbox.rapidsos.com:{ports.proxy}/v1/alerts
+
+See the log, and stop with Ctrl-C:
+  tail -f {shlex.quote(demo.log_path)}
+"""
+
+
+def _check_free(ports: Ports) -> None:
+    """Find a taken port before anything has started, and say which flag moves it."""
+    seen: set[int] = set()
+    for name, flag in _FLAGS.items():
+        port = getattr(ports, name)
+        if port in seen or not _is_free(port):
+            where = f"port {port}"
+            raise ConfigError(where, "is taken", f"stop what uses it, or choose another with {flag} PORT")
+        seen.add(port)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as asyncio does: what is closing is free
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _choose_log_path(directory: Path) -> Path:
+    """Return a file under ``directory``, or in a temporary one where that cannot be written."""
+    place = directory / LOG_DIRECTORY
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="rapidsos-proxy-demo-"))
+    return place / LOG_FILE
+
+
+def _choose_colour(outcome: str, status: int) -> str:
+    if outcome != OK or status >= _SERVER_ERROR:
+        return _RED
+    return _YELLOW if status >= _CLIENT_ERROR else _GREEN
+
+
+def _printable(text: str) -> str:
+    """Keep what a client sent from speaking to the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,258 @@
+"""The command line, run as people run it."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from proxy.config.sources import environment
+
+PAIR = {"RAPIDSOS_CLIENT_ID": "an-id", "RAPIDSOS_CLIENT_SECRET": "c4nary-secret"}
+SERVED = """
+[[listener]]
+name = "cad"
+bind = "127.0.0.1:{port}"
+[credential.core]
+grant = "client_credentials"
+token_url = "http://127.0.0.1:{nobody}/oauth/token"
+client_id = "an-id"
+client_secret = {{ env = "DEMO_SECRET" }}
+[[route]]
+name = "all"
+upstream = "http://127.0.0.1:{nobody}"
+credential = "core"
+[admin]
+bind = "127.0.0.1:{admin}"
+"""
+COMMANDS = ["serve", "demo", "check", "simulate"]
+
+
+def clean_environment(extra):
+    """Return this process's environment without any setting of the proxy's own."""
+    return {name: value for name, value in environment().items() if not name.startswith("RAPIDSOS_")} | extra
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs a command to its end."""
+
+    def run(*arguments, **environ):
+        command = [sys.executable, "-m", "proxy", *arguments]
+        env = clean_environment(environ)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a command; what still runs is killed afterwards."""
+    started = []
+
+    def start(*arguments, **environ):
+        command = [sys.executable, "-m", "proxy", *arguments]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=clean_environment(environ), stdout=pipe, stderr=pipe, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def taken():
+    """Return a port that is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield str(server.getsockname()[1])
+
+
+def free_port():
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def test_help_names_every_command(run):
+    """The first thing that people type."""
+    done = run("--help")
+
+    assert done.returncode == 0
+    assert all(re.search(rf"^ +{command} ", done.stdout, re.MULTILINE) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_an_example(run, command):
+    """An example teaches more than a list of flags."""
+    done = run(command, "--help")
+
+    assert done.returncode == 0
+    assert f"examples:\n  rapidsos-proxy {command}" in done.stdout
+
+
+def test_help_loads_no_library():
+    """So that it answers at once."""
+    code = "import sys, proxy.cli\ntry: proxy.cli.main(['serve', '--help'])\nexcept SystemExit: pass\n"
+    code += "print('LOADED', sorted({'aiohttp', 'pydantic', 'structlog', 'asyncio'} & set(sys.modules)))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_the_version_is_told(run):
+    """In one line, for bug reports."""
+    done = run("--version")
+
+    assert done.returncode == 0
+    assert re.fullmatch(r"rapidsos-proxy (\d+\.\d+\.\d+|\(run from its sources, not installed\))\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["serve", "--fly"], ["demo", "--port", "0"], ["demo", "--port", "x"]]
+)
+def test_wrong_arguments_exit_with_2(run, arguments):
+    """As every program's do."""
+    done = run(*arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: rapidsos-proxy")
+
+
+def test_check_describes_the_built_in_profile(run):
+    """On standard output, and with no secret in it."""
+    done = run("check", RAPIDSOS_ENVIRONMENT="sandbox", **PAIR)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        "The built-in profile is sound.\n\nListeners\n  cad    127.0.0.1:8080  this machine only\n"
+    )
+    assert (
+        "  ingress    /ingress/                  ->  https://api-sandbox.rapidsos.com  without /ingress  as core\n"
+        in (done.stdout)
+    )
+    assert "client_secret       env RAPIDSOS_CLIENT_SECRET" in done.stdout
+    assert "c4nary" not in done.stdout
+
+
+def test_check_of_a_wrong_file_exits_with_2_and_says_what_is_wrong(run, tmp_path):
+    """On standard error: file, key and fix."""
+    path = tmp_path / "proxy.toml"
+    path.write_text('[[listener]]\nname = "cad"\nbnid = "127.0.0.1:8080"\n')
+
+    done = run("check", "--config", "proxy.toml")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "rapidsos-proxy: proxy.toml: 3 problems\n" in done.stderr
+    assert "proxy.toml: listener[cad].bnid: is not a key of this table\n  fix: did you mean bind?\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_warns_of_a_secret_that_every_user_can_read(run, tmp_path):
+    """It is sound all the same."""
+    path = tmp_path / "secret"
+    path.write_text("c4nary-secret\n")
+    path.chmod(0o644)
+    environ = {
+        "RAPIDSOS_ENVIRONMENT": "sandbox",
+        "RAPIDSOS_CLIENT_ID": "an-id",
+        "RAPIDSOS_CLIENT_SECRET_FILE": str(path),
+    }
+
+    done = run("check", **environ)
+
+    assert done.returncode == 0
+    assert '"event":"secret.exposed"' in done.stderr
+    assert str(path) in done.stderr
+    assert "c4nary" not in done.stdout + done.stderr
+
+
+def test_serve_without_anything_says_what_to_set(run):
+    """Nothing is opened, and there is no traceback."""
+    done = run("serve")
+
+    assert done.returncode == 2
+    assert "RAPIDSOS_ENVIRONMENT: is not set, and has no default" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_runs_until_a_signal(start, tmp_path, number):
+    """It serves while no token can be had, keeps standard output for the traffic log, and ends with 0."""
+    port, admin, nobody = free_port(), free_port(), free_port()
+    (tmp_path / "proxy.toml").write_text(SERVED.format(port=port, admin=admin, nobody=nobody))
+    process = start("serve", "--config", "proxy.toml", DEMO_SECRET="c4nary-secret")
+    lines = iter(process.stderr.readline, "")
+    assert any(line == f"listener cad: http://127.0.0.1:{port}\n" for line in lines)
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert {json.loads(line)["event"] for line in out.splitlines()} >= {"token.fetched"}
+    assert '"event":"service.stopped"' in err
+    assert "c4nary" not in out + err
+
+
+def test_demo_names_the_port_that_is_taken_and_the_flag_that_moves_it(run, taken):
+    """Port 8080 is often taken."""
+    done = run("demo", "--port", taken)
+
+    assert done.returncode == 2
+    assert f"port {taken}: is taken\n  fix: stop what uses it, or choose another with --port PORT" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--scenario", "storm"], "--scenario storm: is unknown\n  fix: write one of calm, token-down"),
+        (["--token-life", "0"], "--token-life 0.0: is not a span of time"),
+        (["--token-life", "nan"], "--token-life nan: is not a span of time"),
+        (["--fault", "slow"], '--fault slow: is not a JSON object\n  fix: write it as \'{"where": "token"'),
+        (["--fault", '{"where": "moon", "kind": "slow"}'], ": where: input should be 'token' or 'api'"),
+    ],
+)
+def test_simulate_says_what_is_wrong_with_an_argument(run, arguments, told):
+    """As configuration errors do."""
+    done = run("simulate", *arguments)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_simulate_names_the_address_that_is_taken(run, taken):
+    """And does not show a traceback."""
+    done = run("simulate", "--port", taken)
+
+    assert done.returncode == 2
+    assert f"127.0.0.1:{taken}: cannot be listened at (" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_lists_its_scenarios(run):
+    """Each with what to watch for."""
+    done = run("simulate", "--scenario", "list")
+
+    assert done.returncode == 0
+    assert "  token-down       the token server answers 503" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_simulate_runs_until_a_signal(start, number):
+    """And ends with 0."""
+    process = start("simulate", "--port", free_port())
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("client_id simulator-client, client_secret ") for line in lines)
+
+    process.send_signal(number)
+
+    assert process.wait(10) == 0
