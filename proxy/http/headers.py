@@ -159,7 +159,7 @@ def build_own_head(head: ResponseHead, *, connection: str | None) -> bytes:
 def build_interim_head(head: ResponseHead) -> bytes:
     """Build a 1xx on its way to the client (RFC 9110, section 15.2)."""
     lines = [f"HTTP/1.1 {head.status} {head.reason}"]
-    dropped = HOP_BY_HOP | FRAMING
+    dropped = HOP_BY_HOP | FRAMING | connection_options(head)
     lines += [wire for wire, name in zip(head.wires, head.names, strict=True) if name not in dropped]
     return _join(lines, chunked=False, connection=None)
 

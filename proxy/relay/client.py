@@ -60,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_lingering",
         "_is_parsing",
         "_is_paused",
+        "_is_stalled",
         "_listener",
         "_relay",
         "_searched",
@@ -84,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_lingering = False
         self._is_parsing = False
         self._is_paused = False
+        self._is_stalled = False
 
     def __repr__(self) -> str:
         """Return the client's address and what the connection is doing."""
@@ -107,17 +109,17 @@ class ClientConnection(asyncio.Protocol):
         """Take bytes of a request."""
         if self._is_lingering:
             return
-        if self._transfer is None:
-            if not self._buffer:
-                self._started = self._relay.clock()
-                self._deadline = self._started + self._relay.timeouts.head
-            data, self._buffer = self._buffer + data if self._buffer else data, b""
+        if self._transfer is not None and not self._body.is_complete:
             self._guarded_take(data)
-        elif self._body.is_complete:
+        elif self._transfer is not None or self._is_stalled:
             self._buffer += data
             if len(self._buffer) > MOST_AHEAD:
                 self.pause_reading()
         else:
+            if not self._buffer:
+                self._started = self._relay.clock()
+                self._deadline = self._started + self._relay.timeouts.head
+            data, self._buffer = self._buffer + data if self._buffer else data, b""
             self._guarded_take(data)
 
     def eof_received(self) -> bool:
@@ -138,14 +140,18 @@ class ClientConnection(asyncio.Protocol):
             transfer.client_lost()
 
     def pause_writing(self) -> None:
-        """Hold the upstream back: the client is slower."""
+        """Hold the upstream back, and what is pipelined: the client reads more slowly than it is sent to."""
+        self._is_stalled = True
         if self._transfer is not None:
             self._transfer.client_writable(writable=False)
 
     def resume_writing(self) -> None:
-        """Let the upstream go on."""
+        """Go on."""
+        self._is_stalled = False
         if self._transfer is not None:
             self._transfer.client_writable(writable=True)
+        else:
+            self._take_what_waits()
 
     # The request, in the order in which it arrives.
 
@@ -167,7 +173,7 @@ class ClientConnection(asyncio.Protocol):
         """Take what there is: the body under way, or as many requests as are answered on the spot."""
         if self._transfer is not None:
             data = self._take_body(self._transfer, data)
-        while data and self._transfer is None and not self._is_lingering:
+        while data and self._transfer is None and not (self._is_lingering or self._is_stalled):
             rest = self._take_request(data)
             if rest is None:
                 return
@@ -280,8 +286,15 @@ class ClientConnection(asyncio.Protocol):
             return
         self._started = self._relay.clock()
         self._deadline = self._started + self._relay.timeouts.idle
+        if not self._is_parsing:
+            self._take_what_waits()
+
+    def _take_what_waits(self) -> None:
+        """Go on with pipelined requests, unless the client has not yet taken the answers it was sent."""
+        if self._is_stalled or self._is_lingering:
+            return
         self.resume_reading()
-        if self._buffer and not self._is_parsing:
+        if self._buffer:
             data, self._buffer = self._buffer, b""
             self._guarded_take(data)
 
@@ -304,6 +317,8 @@ class ClientConnection(asyncio.Protocol):
         elif now > self._deadline:
             if self._is_lingering:
                 self._check_lingering(now)
+            elif self._is_stalled:
+                self._transport.abort()
             elif self._buffer:
                 self._refuse(ClientTimeout(f"the head was not whole within {self._relay.timeouts.head:g} s"))
             else:

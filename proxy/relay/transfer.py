@@ -10,6 +10,7 @@ The rule of this file: ``finish`` runs exactly once for each transfer, and nothi
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
@@ -19,6 +20,7 @@ from proxy.errors import (
     ClientTimeout,
     ExchangeError,
     InternalError,
+    NoToken,
     TokenError,
     UpstreamClosed,
     UpstreamError,
@@ -48,7 +50,7 @@ from proxy.http.problem import build_options_answer, build_problem
 from proxy.relay.dial import Phases
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable
 
     from proxy.http.framing import BodyReader
     from proxy.http.head import RequestHead, ResponseHead
@@ -177,7 +179,7 @@ class Transfer:
         self._admitted = admitted
         token = self._admitted.source.current()
         if token is None:
-            self._start_task(self._wait_for_token(), "exchange.token")
+            self._start_task(self._wait_for_token, "exchange.token")
         else:
             self._connect(token)
 
@@ -196,18 +198,26 @@ class Transfer:
         pool = self._admitted.pool
         connection = None if fresh else pool.take(must_be_quiet=self._request.method not in IDEMPOTENT)
         if connection is None:
-            self._start_task(self._dial(), "exchange.dial")
+            self._start_task(self._dial, "exchange.dial")
         else:
             self._begin_attempt(reused=True)
             self._send(connection)
 
     async def _dial(self) -> None:
+        """Open a new connection, which may take longer than what was left of the token's life."""
         attempt = self._begin_attempt(reused=False)
         phases = Phases()
         try:
             connection = await self._admitted.pool.dial(phases)
         finally:
             attempt.dns_s, attempt.connect_s, attempt.tls_s = phases.dns_s, phases.connect_s, phases.tls_s
+        token = self._admitted.source.current()
+        if token is None:
+            connection.close()
+            detail = "the token expired while the connection was opened, and no other was at hand"
+            raise NoToken(detail, retry_after_s=1)
+        self._token = token
+        attempt.fingerprint = token.fingerprint
         self._send(connection)
 
     def _begin_attempt(self, *, reused: bool) -> Attempt:
@@ -222,6 +232,9 @@ class Transfer:
 
     def _send(self, connection: UpstreamConnection) -> None:
         """Send the head and what there is of the body, in one write."""
+        if connection.is_closed:
+            self.answer_failed(UpstreamClosed("the upstream closed the connection before the request was sent"))
+            return
         exchange, token, route = self.exchange, self._token, self._admitted.route
         body = exchange.request_body
         head = build_upstream_head(
@@ -244,13 +257,8 @@ class Transfer:
         self._takes_body = True
         data = head + self._frame(body.joined(), last=self._request_done) if body.total or self._chunked_in else head
         connection.begin(self, self._request.method, data, done=self._request_done)
-        if connection.is_closed:
-            self._upstream = None
-            connection.abandon()
-            self.answer_failed(UpstreamClosed("the upstream closed the connection as the request was sent"))
-            return
         self._forget_what_is_sent()
-        if not self._request_done:
+        if not (self._request_done or self._upstream_stalled):
             self._client.resume_reading()
 
     def take_request(self, data: bytes, *, done: bool) -> None:
@@ -322,7 +330,7 @@ class Transfer:
         if head.status in self._admitted.route.dead_token_status and self._token.fingerprint is not None:
             if self._may_send_again():
                 self._hold_answer()
-                self._start_task(self._replace_token(head, body), "exchange.replace")
+                self._start_task(partial(self._replace_token, head, body), "exchange.replace")
                 return
             self._relay.reject(self._admitted.source, self._token)
         elif self._token_replaced:
@@ -438,12 +446,15 @@ class Transfer:
         self._attempt.error = error.slug
         self._attempt.ended_at = self._relay.clock()
         answered = upstream is not None and upstream.has_answered
-        safe = self._request.method in IDEMPOTENT and self._has_body_at_hand
-        if isinstance(error, UpstreamClosed) and safe and not (answered or self._begun or self._resent):
+        may_repeat = self._request.method in IDEMPOTENT or self._attempt.sent_at is None
+        if not isinstance(error, UpstreamClosed) or answered or self._begun:
+            self.fail(error)
+            return
+        if may_repeat and self._has_body_at_hand and not self._resent:
             self._resent = True
             self._connect(self._token, fresh=True)
             return
-        if isinstance(error, UpstreamClosed) and not answered and self._request.method not in IDEMPOTENT:
+        if not may_repeat:
             error = UpstreamClosed(
                 f"{error.detail}; whether it acted on the request is unknown, so it was not repeated"
             )
@@ -527,14 +538,14 @@ class Transfer:
         self._relay.exchange_closed(exchange, self._token)
         self._client.exchange_over(keep_alive=keep_alive)
 
-    def _start_task(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _start_task(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         self._task = self._relay.tasks.start(self._run(work), name=name)
 
-    async def _run(self, work: Coroutine[None, None, None]) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run what has to wait; whatever goes wrong there ends the exchange and is never lost."""
         task = asyncio.current_task()
         try:
-            await work
+            await work()
         except ExchangeError as error:
             self._end_task(task)
             self.fail(error)

@@ -78,6 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_body",
         "_buffer",
         "_held",
+        "_is_paused",
         "_keeper",
         "_may_reuse",
         "_method",
@@ -102,6 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._body: BodyReader | None = None
         self._buffer = b""
         self._held = False
+        self._is_paused = False
         self._method = ""
         self._may_reuse = False
         self._request_done = False
@@ -149,23 +151,26 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Let the answer wait in the kernel: the client is slower."""
-        if not self._transport.is_closing():
+        if not self._is_paused and not self._transport.is_closing():
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on with the answer."""
-        if not self._held and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._is_paused and not self._held:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def hold(self) -> None:
         """Keep the answer whose head was just told for later: it may be replaced by a better one."""
         self._held = True
-        self._transport.pause_reading()
+        self.pause_reading()
 
     def release_answer(self) -> None:
         """Go on with the answer held, as if it had just arrived."""
         self._held = False
-        self._transport.resume_reading()
+        self.resume_reading()
         data, self._buffer = self._buffer, b""
         if self._taker is not None:
             self._guarded(self._take_body, self._taker, data)
@@ -182,7 +187,6 @@ class UpstreamConnection(asyncio.Protocol):
             rest = b"?"
         if body is None or not body.is_complete or rest:
             self._may_reuse = False
-        self._transport.resume_reading()
         self._let_go()
 
     def abandon(self) -> None:
@@ -300,6 +304,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _let_go(self) -> None:
         """Go back to the pool, or close, once the answer is whole or thrown away."""
         self._body = None
+        self.resume_reading()
         if self._may_reuse and self._request_done and not self._transport.is_closing():
             self._keeper.put_back(self)
         else:
