@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Coroutine, Sequence
 
+    from proxy.logs import SecretMask
+
 DONE = 0
 FAILED = 1
 CONFIGURATION = 2
@@ -193,12 +195,14 @@ def _parse_port(text: str) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    _set_up_logs("DEBUG" if arguments.verbose else "INFO")
+    mask = _set_up_logs("DEBUG" if arguments.verbose else "INFO")
     from proxy.config.load import load_config
     from proxy.config.sources import environment
     from proxy.service import run
+    from proxy.traffic.log import find_secrets
 
     config = load_config(arguments.config, environment())
+    mask.use(find_secrets(config))
     return _run(run(config, announce=_tell))
 
 
@@ -251,12 +255,12 @@ def _find_loop() -> Callable[[], AbstractEventLoop] | None:
     return new_event_loop
 
 
-def _set_up_logs(level: str) -> None:
+def _set_up_logs(level: str) -> SecretMask:
     import logging
 
     from proxy.logs import set_up_logs
 
-    set_up_logs(sys.stderr, logging.getLevelNamesMapping()[level])
+    return set_up_logs(sys.stderr, logging.getLevelNamesMapping()[level])
 
 
 def _tell(message: str) -> None:

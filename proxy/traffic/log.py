@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.errors import ConfigError
-from proxy.traffic.record import RecordBuilder, capture_bytes
+from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
 from proxy.traffic.sink import FileSink, StreamSink
@@ -88,7 +88,6 @@ class TrafficLog:
             sink: Instead of the one that the settings name.
         """
         self._path = settings.path
-        self._cap = settings.bodies
         self._wall = wall
         self._sink = sink or _build_sink(settings, wall)
         self._writer = Writer(self._sink, max_bytes=queue_bytes)
@@ -107,11 +106,6 @@ class TrafficLog:
     def __repr__(self) -> str:
         """Show where it writes, and how that goes."""
         return f"<TrafficLog {self._path} {self._writer!r}>"
-
-    @property
-    def capture_bytes(self) -> int:
-        """How many bytes of each body the relay should keep for the record."""
-        return capture_bytes(self._cap)
 
     @property
     def is_full(self) -> bool:
@@ -203,11 +197,6 @@ class TrafficLog:
         self._lost_since = None
         self._records.log_changed("log.dropped", count=count, since=self._builder.build_timestamp(since))
         log.warning("log.dropped", count=count, path=self._path)
-
-
-def build_traffic_log(config: Config) -> TrafficLog:
-    """Build the traffic log that a configuration asks for."""
-    return TrafficLog(config.traffic_log, find_secrets(config), queue_bytes=config.limits.log_queue)
 
 
 def find_secrets(config: Config) -> Iterator[Secret]:

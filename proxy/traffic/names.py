@@ -57,11 +57,12 @@ _JSON = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _JSON_IN_JSON = re.compile(
-    rf'((\\+)"{_NAME}\2"\s*:\s*\2")(?:.*?(?<!\\)(?=\2")|.*\Z)',
+    rf'((?<!\\)(\\{{1,15}})"{_NAME}\2"\s*:\s*\2")(?:.*?(?<!\\)(?=\2")|.*\Z)',
     re.IGNORECASE | re.DOTALL,
 )
+"""Each level of JSON doubles the backslashes and adds one: four levels; no more, so that a run of them costs little."""
 _PAIR = re.compile(rf'((?:\A|[?&;#]){_NAME}=)[^&\r\n"\\]*', re.IGNORECASE)
-_USER_INFO = re.compile(r"//[^/?#@\s]*@")
+_USER_INFO = re.compile(r"//[^/?#\s]*@")
 
 
 def mask_fields(fields: Fields, names: list[str], *, shows_tokens: bool) -> Fields:

@@ -95,7 +95,7 @@ class RecordBuilder:
             "request": self._build_request(exchange.request, exchange.request_body, redactor),
             "attempts": self._build_attempts(exchange),
             "response": self._build_response(exchange, redactor),
-            "token_expires_in_s": None if token_expires_in_s is None else round(token_expires_in_s, 3),
+            "token_expires_in_s": None if token_expires_in_s is None else token_expires_in_s * 1000 // 1 / 1000,
             "outcome": exchange.outcome,
             "error": None if error is None else error.slug,
             "timing_ms": {

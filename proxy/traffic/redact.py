@@ -29,7 +29,8 @@ ROUNDS = 3
 
 _ESCAPED_BACKSLASH = Finder([rb"\\"])
 """A backslash that the text itself has, as JSON renders it; ``in`` takes ten times as long to find none."""
-_CUT_ESCAPE = re.compile(r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3})?)\Z")
+_CUT_ESCAPE = re.compile(r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3})?|\ufffd)+\Z")
+"""An escape that a cut has left unfinished; U+FFFD stands for half of a surrogate pair, or some octets of UTF-8."""
 
 
 class Redactions:

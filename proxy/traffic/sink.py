@@ -120,7 +120,8 @@ class FileSink:
         self._identity = (status.st_dev, status.st_ino)
         self._rotates = stat.S_ISREG(status.st_mode)
         self._size = status.st_size
-        self._begun_at = (read_first_moment(self._path) if self._size else None) or self._wall()
+        begun_at = read_first_moment(self._path) if self._rotates and self._size else None
+        self._begun_at = self._wall() if begun_at is None else begun_at
         self._is_mid_line = False
         if ending == "torn":
             self._size += os.write(self._descriptor, b"\n")
@@ -163,6 +164,8 @@ class FileSink:
         except OSError:
             # The directory may not be looked into any more; the open file still takes records.
             return False
+        # Whoever empties it makes it smaller than what was written.
+        self._size = status.st_size
         return (status.st_dev, status.st_ino) != self._identity
 
     def _is_due(self, size: int) -> bool:

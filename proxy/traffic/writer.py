@@ -37,6 +37,8 @@ class Writer:
         """Hold up to ``max_bytes`` for ``sink``."""
         self._sink = sink
         self._max_bytes = max_bytes
+        # A small queue must not be full before the thread has been woken.
+        self._hurry_bytes = min(BATCH_BYTES, max_bytes // 2)
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -85,7 +87,7 @@ class Writer:
         if self._is_asleep:
             self._is_asleep = False
             self._wake.set()
-        elif not self._is_hurried and self._put_bytes - self._done_bytes >= BATCH_BYTES:
+        elif not self._is_hurried and self._put_bytes - self._done_bytes >= self._hurry_bytes:
             self._is_hurried = True
             self._wake.set()
 
@@ -120,7 +122,7 @@ class Writer:
             self._wake.wait()
             self._wake.clear()
         self._is_asleep = False
-        if not self._is_stopping and self.queued_bytes < BATCH_BYTES:
+        if not self._is_stopping and self.queued_bytes < self._hurry_bytes:
             self._wake.wait(FLUSH_S)
         return bool(self._lines) or not self._is_stopping
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import structlog
 
@@ -14,11 +16,39 @@ WALL = 1_795_507_800.0
 """2026-11-24T08:10:00Z."""
 
 
+class Events:
+    """What the operational log was told, by any thread; a test can wait for it."""
+
+    def __init__(self):
+        """Start with nothing."""
+        self._seen = []
+        self._changed = threading.Condition()
+
+    def __call__(self, _logger, _method, event):
+        """Take an event; it goes no further."""
+        with self._changed:
+            self._seen.append(event)
+            self._changed.notify_all()
+        raise structlog.DropEvent
+
+    def all(self, name):
+        """Return the events of one name."""
+        return [event for event in self._seen if event["event"] == name]
+
+    def wait(self, name):
+        """Wait until an event of this name has come, and return the first."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.all(name), timeout=10), f"no {name} in {self._seen}"
+        return self.all(name)[0]
+
+
 @pytest.fixture(autouse=True)
-def _quiet():
-    """Keep the operational log off the tests' standard output, which some of them close."""
-    with structlog.testing.capture_logs():
-        yield
+def events():
+    """Return the operational log's events."""
+    events = Events()
+    structlog.configure(processors=[events])
+    yield events
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -188,5 +188,5 @@ def test_a_value_that_the_cap_cuts_is_masked(body):
 
 def test_user_information_is_masked():
     """A URL may carry a password before its host."""
-    assert mask_url("http://user:pa@ss@h/p") == "http://***@ss@h/p" or "pa" not in mask_url("http://user:pa@ss@h/p")
+    assert mask_url("http://user:pa@ss@h/p") == "http://***@h/p"
     assert mask_url("http://user:pass@h/p@q?a=b@c") == "http://***@h/p@q?a=b@c"

@@ -1,0 +1,267 @@
+"""Sinks, on real files and pipes."""
+
+import os
+import stat
+
+import pytest
+
+from proxy.traffic.sink import FileSink, StreamSink
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return where the log goes."""
+    return tmp_path / "traffic.jsonl"
+
+
+@pytest.fixture
+def make_sink(path, clock):
+    """Return a builder of open sinks of small files; they are closed afterwards."""
+    sinks = []
+
+    def make(*, max_bytes=100, max_age_s=DAY_S, retain_s=10 * DAY_S):
+        sink = FileSink(path, max_bytes=max_bytes, max_age_s=max_age_s, retain_s=retain_s, wall=clock)
+        sink.open()
+        sinks.append(sink)
+        return sink
+
+    yield make
+    for sink in sinks:
+        sink.close()
+
+
+def write(sink, text):
+    """Write as the writer does; return whether a file was begun."""
+    data = memoryview(text.encode())
+    begun = sink.prepare(len(data))
+    assert sink.write(data) == len(data)
+    return begun
+
+
+def files(path):
+    """Return the contents of the log and of what was put aside, the oldest first and the log last."""
+    aside = sorted(other for other in path.parent.iterdir() if other != path)
+    return [file.read_text() for file in (*aside, path)]
+
+
+def test_only_the_owner_may_read_the_file(make_sink, path):
+    """It holds live tokens."""
+    make_sink()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_file_is_appended_to(make_sink, path):
+    """A restart loses nothing."""
+    path.write_text("before\n")
+
+    write(make_sink(), "after\n")
+
+    assert path.read_text() == "before\nafter\n"
+
+
+def test_a_torn_line_is_ended_before_the_next(make_sink, path):
+    """A crash may have left half a record; the next one is whole."""
+    path.write_text('{"half')
+
+    write(make_sink(), "next\n")
+
+    assert path.read_text() == '{"half\nnext\n'
+
+
+def test_the_file_rotates_before_it_grows_too_large(make_sink, path):
+    """Each file holds whole lines, and no more bytes than set."""
+    sink = make_sink(max_bytes=20)
+
+    begun = [write(sink, f"line {number}\n") for number in range(6)]
+
+    assert begun == [False, False, True, False, True, False]
+    assert files(path) == ["line 0\nline 1\n", "line 2\nline 3\n", "line 4\nline 5\n"]
+
+
+def test_a_batch_larger_than_a_file_is_written_all_the_same(make_sink, path):
+    """A new file is never put aside empty."""
+    sink = make_sink(max_bytes=4)
+
+    write(sink, "longer\n")
+    write(sink, "longest\n")
+
+    assert files(path) == ["longer\n", "longest\n"]
+
+
+def test_the_file_rotates_by_age(make_sink, path, clock):
+    """Counted from its first record."""
+    sink = make_sink(max_age_s=DAY_S)
+    write(sink, "monday\n")
+    clock.advance(DAY_S - 1)
+    write(sink, "late monday\n")
+    clock.advance(1)
+    write(sink, "tuesday\n")
+
+    assert files(path) == ["monday\nlate monday\n", "tuesday\n"]
+
+
+def test_the_age_outlives_a_restart(make_sink, path, clock):
+    """A proxy that is restarted every night must rotate as well."""
+    path.write_text('{"ts":"1970-01-01T00:00:00.000Z"}\n')
+    clock.now = 2 * DAY_S
+
+    write(make_sink(max_age_s=DAY_S), "next\n")
+
+    assert files(path) == ['{"ts":"1970-01-01T00:00:00.000Z"}\n', "next\n"]
+
+
+def test_files_are_removed_after_their_time(make_sink, path, clock):
+    """And not a moment before."""
+    sink = make_sink(max_bytes=5, retain_s=100)
+    write(sink, "one\n")
+    clock.advance(1)
+    write(sink, "two\n")
+    clock.advance(100)
+    write(sink, "three\n")
+    clock.advance(0.5)
+    write(sink, "four\n")
+
+    assert files(path) == ["two\n", "three\n", "four\n"]
+
+
+def test_expired_files_are_removed_at_the_start(make_sink, path, clock):
+    """The proxy may have been off for a year."""
+    (path.parent / f"{path.name}.19700101T000000.000000Z").touch()
+    clock.now = 1000 * DAY_S
+
+    make_sink()
+
+    assert files(path) == [""]
+
+
+@pytest.mark.parametrize("away", [lambda path: path.unlink(), lambda path: path.rename(f"{path}.1")])
+def test_a_file_that_was_taken_away_is_begun_anew(make_sink, path, away):
+    """Logrotate moves it, and people delete it."""
+    sink = make_sink()
+    write(sink, "before\n")
+
+    away(path)
+
+    assert write(sink, "after\n") is True
+    assert path.read_text() == "after\n"
+
+
+def test_a_file_that_was_replaced_is_followed(make_sink, path):
+    """The path is what stays the same."""
+    sink = make_sink()
+    write(sink, "before\n")
+    path.unlink()
+    path.write_text("theirs\n")
+
+    write(sink, "ours\n")
+
+    assert path.read_text() == "theirs\nours\n"
+
+
+def test_a_file_that_was_emptied_is_written_from_its_beginning(make_sink, path):
+    """Logrotate's copytruncate leaves no gap of zeros."""
+    sink = make_sink()
+    write(sink, "before\n")
+    os.truncate(path, 0)
+
+    write(sink, "after\n")
+
+    assert path.read_text() == "after\n"
+
+
+def test_half_a_line_is_not_put_aside(make_sink, path):
+    """The file rotates once the line is whole."""
+    sink = make_sink(max_bytes=10)
+    write(sink, "one\ntw")
+
+    assert write(sink, "o and more\n") is False
+    assert write(sink, "three\n") is True
+    assert files(path) == ["one\ntwo and more\n", "three\n"]
+
+
+def test_a_rotation_that_fails_leaves_the_log_in_use(make_sink, path, clock, events, monkeypatch):
+    """It is told, and tried again after a while."""
+    sink = make_sink(max_bytes=5)
+    write(sink, "one\n")
+    monkeypatch.setattr("proxy.traffic.sink.rotated_path", lambda path, _at: path / "not" / "there")
+
+    write(sink, "two\n")
+    write(sink, "three\n")
+    monkeypatch.undo()
+    clock.advance(60)
+    write(sink, "four\n")
+
+    assert len(events.all("log.rotation_failed")) == 1
+    assert files(path) == ["one\ntwo\nthree\n", "four\n"]
+
+
+def test_a_file_that_cannot_be_opened_says_so(tmp_path, clock):
+    """The writer tries again; the start gives up."""
+    sink = FileSink(tmp_path / "none" / "log", max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+
+    with pytest.raises(FileNotFoundError):
+        sink.open()
+    with pytest.raises(FileNotFoundError):
+        sink.prepare(1)
+
+
+def test_a_device_is_neither_rotated_nor_synced(clock, tmp_path):
+    """A path may lead to one."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+
+    assert sink.open() == "stream"
+    assert write(sink, "one\n") is False
+    clock.advance(10)
+    assert write(sink, "two\n") is False
+    sink.close()
+
+    assert os.read(reader, 100) == b"one\ntwo\n"
+    os.close(reader)
+
+
+def test_a_stream_is_written_and_left_open():
+    """Standard output is others' as well."""
+    reader, writer = os.pipe()
+    sink = StreamSink(writer)
+
+    assert sink.open() == "stream"
+    assert write(sink, "one\n") is False
+    sink.close()
+    os.write(writer, b"more\n")
+
+    assert os.read(reader, 100) == b"one\nmore\n"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_stream_that_is_non_blocking_takes_what_it_can():
+    """Whoever shares our terminal may have made it so."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    sink = StreamSink(writer)
+    data = memoryview(bytes(1 << 20))
+
+    taken = sink.write(data)
+
+    assert 0 < taken < len(data)
+    assert sink.write(data) == 0
+    os.read(reader, taken)
+    assert sink.write(data) > 0
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_stream_without_a_reader_says_so():
+    """The writer counts what is lost."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with pytest.raises(BrokenPipeError):
+        StreamSink(writer).write(memoryview(b"one\n"))
+    os.close(writer)
