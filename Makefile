@@ -17,9 +17,12 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The package is installed as links to this tree; with WHEEL=1 as the wheel that others get, to test that.
 PACKAGE := $(if $(WHEEL),,--editable )
 
+# The commands that measure import one another as the package `bench`.
+MEASURE := PYTHONPATH=tests $(BIN)/python -m
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test format constraints clean
+.PHONY: help run test bench soak bodies format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -32,6 +35,15 @@ test: $(VENV)/installed-dev ## run every check and test that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONSAFEPATH=1 $(BIN)/pytest
+
+bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: seconds, SAVE=1: keep the result
+	$(MEASURE) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save)
+
+soak: $(VENV)/installed-dev ## tokens of 20 seconds under steady load, for two minutes
+	$(MEASURE) bench.token_soak
+
+bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
+	$(MEASURE) bench.large_bodies
 
 format: $(VENV)/installed-dev ## format the code and put right what ruff can
 	$(BIN)/ruff check --fix .

@@ -1,1 +1,27 @@
-"""rapidsos-auth-proxy."""
+"""rapidsos-auth-proxy: plain HTTP from legacy 911 systems in, authenticated HTTPS to RapidSOS out, all of it logged.
+
+The map, in the order in which a request passes:
+
+config      a file and the environment to a frozen, checked Config; nothing else reads either
+http        PURE: heads, framing, targets, who may be asked for, fields in and out, our own answers
+routing     PURE: (listener, target, method, client, fields) -> route and path
+tokens      a credential to a token that is at hand before it is needed
+relay       the data path: client's bytes to the upstream and back
+traffic     a closed exchange to one line of JSON that is safe to keep, and to counters
+admin       health, metrics, token state
+simulator   RapidSOS in a box, with faults to switch on
+
+errors      every error raised on purpose, by whose fault it was
+exchange    the one noun: a request, its answer, its attempts and times, and its one outcome
+observer    who is told when an exchange closes or a token call ends
+tasks       tasks with an owner
+logs        the operational log, on standard error
+process     what the process asks of Python and libc
+service     builds everything from the configuration; start, drain, stop
+demo        the service against the simulator, on one machine
+simulate    the simulator as a command
+cli         serve, demo, check, simulate; exit codes
+__main__    ``python -m proxy``
+
+Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.
+"""

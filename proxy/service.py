@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import time
@@ -24,6 +23,7 @@ from proxy.admin.view import PoolStatus, ProxyStatus
 from proxy.config.units import parse_socket_address
 from proxy.http.authority import build_authority
 from proxy.observer import Observers
+from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_relay
 from proxy.relay.dial import build_tls_context
 from proxy.relay.listener import ListeningSocket, build_bind_error, listen
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-GC_YOUNG = 50_000
-"""Objects made and not freed before the collector looks at the young ones; 700 is Python's own choice."""
 DISTRIBUTION = "rapidsos-auth-proxy"
 
 
@@ -95,8 +93,9 @@ class Service:
         """Open the log, fetch tokens, listen.
 
         Raises:
-            ConfigError: If a port or the log cannot be had; nothing is left open then.
+            ConfigError: If a port or the log cannot be had, or aiohttp is unsafe; nothing is left open then.
         """
+        check_aiohttp()
         try:
             await self._log.start()
             await self._start_admin()
@@ -107,7 +106,7 @@ class Service:
             await self.stop()
             raise
         _ = self._tasks.start(self._relay.sweep(), name="relay.sweep")
-        _settle_garbage_collector()
+        settle_process()
         log.info("service.started", listeners=len(self.listeners), routes=len(self._config.route))
 
     async def drain(self) -> None:
@@ -159,19 +158,8 @@ class Service:
         self.admin_url = f"http://{build_authority(address.host, port)}"
 
 
-def _settle_garbage_collector() -> None:
-    """Take what lives as long as the process out of the collector's sight, and let it look less often.
-
-    An exchange's objects are freed by their reference counts, so the collector finds nothing for all its looking:
-    by default it looks once in 40 exchanges, and now and then through the whole heap, which a request then waits for.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG, 20, 100)
-
-
 class StopSignals:
-    """SIGTERM and SIGINT: the first asks to drain, the second to stop at once."""
+    """SIGTERM and SIGINT: the first asks to drain, the second to stop at once.  SIGHUP does not end anything."""
 
     def __init__(self) -> None:
         """Take the process's signals; needs a running event loop."""
@@ -181,6 +169,12 @@ class StopSignals:
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt is what there is
                 loop.add_signal_handler(number, self._receive)
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            # A closed terminal, or a log rotator that signals whatever it rotates for, must not cut a centre off.
+            loop.add_signal_handler(signal.SIGHUP, self._ignore)
+
+    def _ignore(self) -> None:
+        log.info("signal.ignored", signal="SIGHUP", reason="a changed configuration needs a restart")
 
     def _receive(self) -> None:
         (self.second if self.first.is_set() else self.first).set()

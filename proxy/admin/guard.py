@@ -12,6 +12,7 @@ from aiohttp import web
 
 from proxy.errors import CrossSite, WrongHost
 from proxy.http.admission import Admission
+from proxy.http.fields import build_section
 from proxy.http.head import RequestHead
 
 if TYPE_CHECKING:
@@ -49,5 +50,4 @@ def build_guard(names: Iterable[str]) -> Middleware:
 def _read_head(request: web.Request) -> RequestHead:
     """Return the head that aiohttp has parsed in the shape of our own parser's."""
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]
-    names = [name.lower() for name, _ in fields]
-    return RequestHead(request.method, request.raw_path, request.version.minor, fields, names, [], 0)
+    return RequestHead(request.version.minor, build_section(fields), 0, request.method, request.raw_path)

@@ -10,4 +10,5 @@ check      what keys must be to each other
 urls       PURE: URLs, and what their hosts tell
 translate  pydantic's objections in the words of the file
 problems   what is wrong, gathered
+describe   a configuration in words, for `check`
 """

@@ -1,1 +1,11 @@
-"""http."""
+"""HTTP/1 as bytes and rules, without a socket: PURE, all of it.
+
+head       bytes to a head, strictly (RFC 9112, sections 2 to 4)
+fields     field sections, parsed once and remembered (RFC 9110 and 9112, section 5 of each)
+framing    where a body ends, and chunks (RFC 9112, sections 6 and 7)
+authority  hosts and ports as they are written
+targets    what a request is for: its target and its Host, read as one URI
+admission  who may be asked for, and by whom, before any route is looked for
+headers    which fields pass, and the head that leaves
+problem    the proxy's own answers
+"""

@@ -13,9 +13,10 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from proxy.errors import LengthRequired, Malformed, UpstreamProtocol
-from proxy.http.head import FIELD_VALUE, TOKEN
+from proxy.http.fields import FIELD_VALUE, TOKEN
 
 if TYPE_CHECKING:
+    from proxy.http.fields import FieldSection
     from proxy.http.head import RequestHead, ResponseHead
 
 LENGTH = re.compile(r"[0-9]{1,18}")
@@ -27,6 +28,8 @@ LONGEST_CHUNK_LINE = 256
 LONGEST_TRAILER = 8192
 """Bytes of the whole trailer section."""
 
+CHUNKED: Final = -1
+"""Stands for a length that the chunks will tell."""
 NO_CONTENT_STATUSES = frozenset({204, 304})
 """RFC 9110, sections 15.3.5 and 15.4.5; every 1xx as well."""
 
@@ -218,20 +221,13 @@ def request_body(head: RequestHead) -> BodyReader:
         Malformed: If its length could be read two ways.
         LengthRequired: If it has a coding and is HTTP/1.0, where chunked cannot end it.
     """
-    names = head.names
-    if "transfer-encoding" in names:
-        if "content-length" in names:
-            detail = "Content-Length and Transfer-Encoding exclude each other (RFC 9112, section 6.1)"
-            raise Malformed(detail)
-        if head.minor == 0:
-            detail = "HTTP/1.0 has no Transfer-Encoding; send a Content-Length"
-            raise LengthRequired(detail)
-        _check_chunked(head.all("transfer-encoding"), Malformed)
-        return ChunkedBody(Malformed)
-    if "content-length" in names:
-        length = _parse_length(head, Malformed)
+    length = head.section.derive(_request_length)
+    if length != CHUNKED:
         return LengthBody(length) if length else NO_BODY
-    return NO_BODY
+    if head.minor == 0:
+        detail = "HTTP/1.0 has no Transfer-Encoding; send a Content-Length"
+        raise LengthRequired(detail)
+    return ChunkedBody(Malformed)
 
 
 def response_body(method: str, head: ResponseHead) -> BodyReader:
@@ -244,20 +240,13 @@ def response_body(method: str, head: ResponseHead) -> BodyReader:
     Raises:
         UpstreamProtocol: If its length could be read two ways.
     """
-    names = head.names
-    chunked = "transfer-encoding" in names
-    length = _parse_length(head, UpstreamProtocol) if "content-length" in names else None
-    if chunked:
-        if length is not None:
-            detail = "the answer has Content-Length and Transfer-Encoding"
-            raise UpstreamProtocol(detail)
-        if head.minor == 0:
-            detail = "the answer is HTTP/1.0 with a Transfer-Encoding"
-            raise UpstreamProtocol(detail)
-        _check_chunked(head.all("transfer-encoding"), UpstreamProtocol)
+    length = head.section.derive(_response_length)
+    if length == CHUNKED and head.minor == 0:
+        detail = "the answer is HTTP/1.0 with a Transfer-Encoding"
+        raise UpstreamProtocol(detail)
     if method == "HEAD" or head.status in NO_CONTENT_STATUSES:
         return NO_BODY
-    if chunked:
+    if length == CHUNKED:
         return ChunkedBody(UpstreamProtocol)
     if length is None:
         return CloseBody()
@@ -272,17 +261,32 @@ def build_chunk(data: bytes) -> bytes:
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-def _check_chunked(values: list[str], error: type[Malformed | UpstreamProtocol]) -> None:
-    """Allow ``chunked`` once, and no coding beside it: we could not take another off."""
-    if [value.lower() for value in values] != ["chunked"]:
-        detail = "the only Transfer-Encoding understood is chunked, once"
-        raise error(detail)
+def _request_length(section: FieldSection) -> int | None:
+    return _read_length(section, Malformed)
 
 
-def _parse_length(head: RequestHead | ResponseHead, error: type[Malformed | UpstreamProtocol]) -> int:
-    """Read the one Content-Length; a list, though it be of equal numbers, is refused."""
-    value = head.fields[head.names.index("content-length")][1]
-    if head.names.count("content-length") != 1 or LENGTH.fullmatch(value) is None:
+def _response_length(section: FieldSection) -> int | None:
+    return _read_length(section, UpstreamProtocol)
+
+
+def _read_length(section: FieldSection, error: type[Malformed | UpstreamProtocol]) -> int | None:
+    """Tell how long a body is: a number of bytes, ``CHUNKED``, or None where no field says.
+
+    Content-Length beside Transfer-Encoding is refused, a list of lengths, though it be of equal numbers, and any
+    coding but chunked, once: another one could not be taken off.
+    """
+    if "transfer-encoding" in section.names:
+        if "content-length" in section.names:
+            detail = "Content-Length and Transfer-Encoding exclude each other (RFC 9112, section 6.1)"
+            raise error(detail)
+        if [value.lower() for value in section.all("transfer-encoding")] != ["chunked"]:
+            detail = "the only Transfer-Encoding understood is chunked, once"
+            raise error(detail)
+        return CHUNKED
+    if "content-length" not in section.names:
+        return None
+    values = section.all("content-length")
+    if len(values) != 1 or LENGTH.fullmatch(values[0]) is None:
         detail = "Content-Length must be one plain number"
         raise error(detail)
-    return int(value)
+    return int(values[0])

@@ -10,11 +10,12 @@ Towards the upstream we are a gateway, not a mere proxy: replacing Authorization
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from proxy.http.fields import FieldSection
     from proxy.http.head import RequestHead, ResponseHead
 
 HOP_BY_HOP = frozenset(
@@ -35,52 +36,24 @@ HOP_BY_HOP = frozenset(
 NOT_TO_UPSTREAM = HOP_BY_HOP | {"authorization", "forwarded", "host"}
 """And ``X-Forwarded-*``: a legacy client has nothing true to say there, and the site's inside is not RapidSOS's
 business.  Host is written anew."""
-PLAIN_OPTIONS = frozenset({"close", "keep-alive"})
-"""Connection options that name no field which another rule does not take out already."""
 FRAMING = frozenset({"content-length"})
 """Never taken out because Connection names it: the body would lose its end."""
+NO_CONTENT = 204
+"""Has no length (RFC 9110, section 8.6), and some clients would wait for what one announces."""
 
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_MAX_FORWARDS = re.compile(r"(?im)^(max-forwards: )0*([1-9][0-9]{0,8})\r\n")
 
 
-class _PassesUpstream(dict[str, bool]):
-    """Whether a field called so goes to the upstream; asked once a name, then looked up."""
-
-    MOST = 2048
-
-    def __missing__(self, lower: str) -> bool:
-        passes = lower not in NOT_TO_UPSTREAM and not lower.startswith("x-forwarded-")
-        if len(self) < self.MOST:
-            self[lower] = passes
-        return passes
-
-
-_passes_upstream = _PassesUpstream()
-
-
-_NO_OPTIONS: frozenset[str] = frozenset()
-
-
-def connection_options(head: RequestHead | ResponseHead) -> frozenset[str]:
+def connection_options(section: FieldSection) -> frozenset[str]:
     """Return the options of every Connection field, in lower case (RFC 9110, section 7.6.1)."""
-    names = head.names
-    if "connection" not in names:
-        return _NO_OPTIONS
-    if names.count("connection") == 1:
-        return _parse_options(head.fields[names.index("connection")][1])
-    return _parse_options(",".join(head.all("connection")))
-
-
-@lru_cache(maxsize=256)
-def _parse_options(value: str) -> frozenset[str]:
-    """Parse one Connection field; nearly all are ``close`` or ``keep-alive``."""
-    return frozenset(option.strip(" \t").lower() for option in value.split(",")) - {""}
+    options = ",".join(section.all("connection")).split(",")
+    return frozenset(option.strip(" \t").lower() for option in options) - {""}
 
 
 def wants_keep_alive(head: RequestHead) -> bool:
     """Return whether the client's connection may carry another request (RFC 9112, section 9.3)."""
-    options = connection_options(head)
+    options = head.section.derive(connection_options)
     if "close" in options:
         return False
     return head.minor == 1 or "keep-alive" in options
@@ -91,7 +64,7 @@ def allows_reuse(head: ResponseHead) -> bool:
 
     HTTP/1.0 with keep-alive would be allowed to; such a peer is not worth the risk.
     """
-    return head.minor == 1 and "close" not in connection_options(head)
+    return head.minor == 1 and "close" not in head.section.derive(connection_options)
 
 
 def build_upstream_head(
@@ -107,26 +80,25 @@ def build_upstream_head(
         via: Our pseudonym (RFC 9110, section 7.6.3).
         chunked: Whether the body is framed in chunks; otherwise its Content-Length, if any, is passed on.
     """
-    named = connection_options(head) - FRAMING
+    lines = head.section.derive(_lines_to_upstream)
     if head.method == "OPTIONS" and "max-forwards" in head.names:
-        head = _decrement_max_forwards(head)
-    lines = [f"{head.method} {path} HTTP/1.1\r\nHost: {host}"]
-    lines += [
-        wire for wire, name in zip(head.wires, head.names, strict=True) if _passes_upstream[name] and name not in named
-    ]
-    if chunked:
-        lines.append("Transfer-Encoding: chunked")
-    lines.append(f"Via: 1.{head.minor} {via}\r\nAuthorization: {authorization}\r\n\r\n")
-    return "\r\n".join(lines).encode("latin-1")
+        lines = _MAX_FORWARDS.sub(_count_down, lines)
+    coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    return (
+        f"{head.method} {path} HTTP/1.1\r\nHost: {host}\r\n{lines}{coding}"
+        f"Via: 1.{head.minor} {via}\r\nAuthorization: {authorization}\r\n\r\n"
+    ).encode("latin-1")
 
 
-def _decrement_max_forwards(head: RequestHead) -> RequestHead:
-    """Count one hop down (RFC 9110, section 7.6.2); a value that is no number stays as it is."""
-    wires = [
-        f"{name}: {int(value) - 1}" if lower == "max-forwards" and _NUMBER.fullmatch(value) else f"{name}: {value}"
-        for (name, value), lower in zip(head.fields, head.names, strict=True)
-    ]
-    return replace(head, wires=wires)
+def _lines_to_upstream(section: FieldSection) -> str:
+    named = connection_options(section) - FRAMING
+    dropped = NOT_TO_UPSTREAM | named | {name for name in section.names if name.startswith("x-forwarded-")}
+    return _join(section, dropped)
+
+
+def _count_down(match: re.Match[str]) -> str:
+    """Count one hop down (RFC 9110, section 7.6.2); zero is answered by us, and what is no number stays as it is."""
+    return f"{match[1]}{int(match[2]) - 1}\r\n"
 
 
 def build_client_head(head: ResponseHead, via: str, *, chunked: bool, connection: str | None) -> bytes:
@@ -138,36 +110,38 @@ def build_client_head(head: ResponseHead, via: str, *, chunked: bool, connection
         chunked: Whether the body is framed in chunks.
         connection: Value of Connection, None for no such field.
     """
-    dropped = HOP_BY_HOP
-    options = connection_options(head)
-    if not options <= PLAIN_OPTIONS:
-        dropped |= options - FRAMING
-    if head.status == 204:  # noqa: PLR2004 (RFC 9110, section 8.6: a 204 must not have a length, and some clients wait for it)
-        dropped |= FRAMING
-    lines = [f"HTTP/1.1 {head.status} {head.reason}"]
-    lines += [wire for wire, name in zip(head.wires, head.names, strict=True) if name not in dropped]
-    lines.append(f"Via: 1.{head.minor} {via}")
-    return _join(lines, chunked=chunked, connection=connection)
+    lines = head.section.derive(_lines_to_client if head.status != NO_CONTENT else _lines_without_length)
+    coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    closing = "" if connection is None else f"Connection: {connection}\r\n"
+    return (
+        f"HTTP/1.1 {head.status} {head.reason}\r\n{lines}Via: 1.{head.minor} {via}\r\n{coding}{closing}\r\n"
+    ).encode("latin-1")
+
+
+def _lines_to_client(section: FieldSection) -> str:
+    return _join(section, HOP_BY_HOP | (connection_options(section) - FRAMING))
+
+
+def _lines_without_length(section: FieldSection) -> str:
+    return _join(section, HOP_BY_HOP | connection_options(section) | FRAMING)
 
 
 def build_own_head(head: ResponseHead, *, connection: str | None) -> bytes:
     """Build the head of an answer of the proxy's own."""
-    lines = [f"HTTP/1.1 {head.status} {head.reason}", *head.wires]
-    return _join(lines, chunked=False, connection=connection)
+    closing = "" if connection is None else f"Connection: {connection}\r\n"
+    return f"HTTP/1.1 {head.status} {head.reason}\r\n{_join(head.section, ())}{closing}\r\n".encode("latin-1")
 
 
 def build_interim_head(head: ResponseHead) -> bytes:
     """Build a 1xx on its way to the client (RFC 9110, section 15.2)."""
-    lines = [f"HTTP/1.1 {head.status} {head.reason}"]
-    dropped = HOP_BY_HOP | FRAMING | connection_options(head)
-    lines += [wire for wire, name in zip(head.wires, head.names, strict=True) if name not in dropped]
-    return _join(lines, chunked=False, connection=None)
+    lines = head.section.derive(_lines_without_length)
+    return f"HTTP/1.1 {head.status} {head.reason}\r\n{lines}\r\n".encode("latin-1")
 
 
-def _join(lines: list[str], *, chunked: bool, connection: str | None) -> bytes:
-    if chunked:
-        lines.append("Transfer-Encoding: chunked")
-    if connection is not None:
-        lines.append(f"Connection: {connection}")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("latin-1")
+def _join(section: FieldSection, dropped: Container[str]) -> str:
+    """Write the lines of a section again, without those of some names."""
+    return "".join(
+        f"{name}: {value}\r\n"
+        for (name, value), lower in zip(section.fields, section.names, strict=True)
+        if lower not in dropped
+    )

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import MethodNotAllowed
 from proxy.http.admission import ALLOWED_METHODS
-from proxy.http.head import Fields, ResponseHead
+from proxy.http.fields import Fields, build_section
+from proxy.http.head import ResponseHead
 
 if TYPE_CHECKING:
     from proxy.errors import ExchangeError
@@ -98,10 +99,9 @@ def _build_answer(status: int, fields: Fields, body: bytes, now: float) -> Answe
         ("Content-Length", str(len(body))),
     ]
     reason = HTTPStatus(status).phrase
-    names = [name.lower() for name, _ in fields]
-    wires = [f"{name}: {value}" for name, value in fields]
-    size = len(f"HTTP/1.1 {status} {reason}\r\n\r\n") + sum(len(wire) + len("\r\n") for wire in wires)
-    return Answer(ResponseHead(status, reason, 1, fields, names, wires, size), body)
+    line = len(f"HTTP/1.1 {status} {reason}\r\n")
+    size = line + sum(len(name) + len(value) + len(": \r\n") for name, value in fields) + len("\r\n")
+    return Answer(ResponseHead(1, build_section(fields), size, status, reason), body)
 
 
 def _build_proxy_status(error: ExchangeError) -> str:

@@ -14,6 +14,7 @@ from proxy.errors import Malformed
 from proxy.http.authority import DEFAULT_PORTS, Authority, parse_authority
 
 if TYPE_CHECKING:
+    from proxy.http.fields import FieldSection
     from proxy.http.head import RequestHead
 
 Form = Literal["origin", "absolute", "asterisk", "authority"]
@@ -52,15 +53,17 @@ def parse_host(head: RequestHead) -> Authority | None:
         Malformed: If there is none in HTTP/1.1, more than one, or one that is not a host with an optional port; a
             server must answer each of these with 400 (RFC 9112, section 3.2).
     """
-    names = head.names
-    count = names.count("host")
-    if count > 1:
+    host = head.section.derive(_parse_host_field)
+    if host is None and head.minor == 1:
+        _refuse("an HTTP/1.1 request has exactly one Host field")
+    return host
+
+
+def _parse_host_field(section: FieldSection) -> Authority | None:
+    values = section.all("host")
+    if len(values) > 1:
         _refuse("there is more than one Host field")
-    if count == 1:
-        return _read_authority(head.fields[names.index("host")][1], "Host")
-    if head.minor == 1:
-        _refuse("an HTTP/1.1 request has a Host field")
-    return None
+    return _read_authority(values[0], "Host") if values else None
 
 
 def parse_target(method: str, target: str, host: Authority | None = None) -> Target:

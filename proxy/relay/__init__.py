@@ -1,1 +1,12 @@
-"""relay."""
+"""The data path: a client's bytes to an upstream and back, in plain calls unless something has to be waited for.
+
+listener  the sockets that clients connect to
+client    one client's connection: requests in, answers out
+transfer  one exchange under way: token, connection, request, answer, and every way it can end
+gate      who may send what, by which route, with whose token
+pool      the connections to one destination
+dial      a new connection: name, address, corporate proxy, TLS
+upstream  one upstream connection: a request out, its answer in
+relay     what all exchanges share: limits, clocks, the sweep, the observers
+build     configuration to a relay
+"""

@@ -57,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_buffer",
         "_deadline",
         "_eof",
+        "_has_begun",
         "_is_lingering",
         "_is_parsing",
         "_is_paused",
@@ -82,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._started = 0.0
         self._deadline = 0.0
         self._eof = False
+        self._has_begun = False
         self._is_lingering = False
         self._is_parsing = False
         self._is_paused = False
@@ -116,9 +118,6 @@ class ClientConnection(asyncio.Protocol):
             if len(self._buffer) > MOST_AHEAD:
                 self.pause_reading()
         else:
-            if not self._buffer:
-                self._started = self._relay.clock()
-                self._deadline = self._started + self._relay.timeouts.head
             data, self._buffer = self._buffer + data if self._buffer else data, b""
             self._guarded_take(data)
 
@@ -126,11 +125,7 @@ class ClientConnection(asyncio.Protocol):
         """Go on answering a client that has only closed its sending side, once its request is whole."""
         self._eof = True
         transfer = self._transfer
-        if transfer is not None and self._body.is_complete:
-            return True
-        if transfer is None and self._buffer and not self._is_lingering:
-            self._record_half_a_head()
-        return False
+        return transfer is not None and self._body.is_complete
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (how it ended makes no difference)
         """Tell the transfer under way."""
@@ -138,6 +133,8 @@ class ClientConnection(asyncio.Protocol):
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             transfer.client_lost()
+        elif self._buffer and not self._is_lingering:
+            self._record_half_a_head()
 
     def pause_writing(self) -> None:
         """Hold the upstream back, and what is pipelined: the client reads more slowly than it is sent to."""
@@ -194,8 +191,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_request(self, data: bytes) -> bytes | None:
         """Take one head and what there is of its body; None if the head is not whole yet."""
-        while data.startswith(b"\r\n"):
+        while data.startswith(b"\r\n"):  # RFC 9112, section 2.2
             data = data[2:]
+        if data and not self._has_begun:
+            self._has_begun = True
+            self._started = self._relay.clock()
+            self._deadline = self._started + self._relay.timeouts.head
         exchange: Exchange | None = None
         try:
             end = self._find_head_end(data)
@@ -205,6 +206,7 @@ class ClientConnection(asyncio.Protocol):
             exchange = self._relay.open_exchange(self._listener, self._address, self._started)
             body = self._read_head(exchange, data[: end + 4])
             payload, rest = body.feed(data[end + 4 :])
+            self._check_size(len(payload))
         except ClientError as error:
             self._refuse(error, exchange)
             return b""
@@ -225,10 +227,15 @@ class ClientConnection(asyncio.Protocol):
             detail = f"more than {limits.fields} fields (limits.fields)"
             raise HeadTooLarge(detail)
         body = request_body(head)
-        if isinstance(body, LengthBody) and body.remaining > limits.body:
-            detail = f"the body is larger than limits.body, {limits.body} bytes"
-            raise BodyTooLarge(detail)
+        if isinstance(body, LengthBody):
+            self._check_size(body.remaining)
         return body
+
+    def _check_size(self, body_bytes: int) -> None:
+        most = self._relay.limits.body
+        if body_bytes > most:
+            detail = f"the body is larger than {most} bytes (limits.body)"
+            raise BodyTooLarge(detail)
 
     def _find_head_end(self, data: bytes) -> int:
         """Find the empty line, -1 if it is not there yet.
@@ -280,6 +287,7 @@ class ClientConnection(asyncio.Protocol):
     def exchange_over(self, *, keep_alive: bool) -> None:
         """Serve the next request, or close."""
         self._transfer = None
+        self._has_begun = False
         self._body = NO_BODY
         if not keep_alive or self._eof:
             self._close()

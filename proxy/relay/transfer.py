@@ -267,7 +267,7 @@ class Transfer:
         self._request_done = done
         body = self.exchange.request_body
         if body.total + len(data) > self._relay.limits.body:
-            detail = f"the body is larger than limits.body, {self._relay.limits.body} bytes"
+            detail = f"the body is larger than {self._relay.limits.body} bytes (limits.body)"
             self.fail(BodyTooLarge(detail))
             return
         if body.is_whole:

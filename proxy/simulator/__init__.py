@@ -8,6 +8,7 @@
     front         what every request passes: record, fault, authorization, error shape, log line
     journal       what arrived: SeenRequest, TokenRequest
     refusals      PURE: the documented error bodies
+    answers       values to aiohttp answers
     parameters    PURE: query and body to values
     token_call    PURE: what one token request says
     tokens        PURE: the authorization server's rules, and its tokens

@@ -13,7 +13,7 @@ from proxy.tokens.token import fingerprint
 from proxy.traffic.finder import Finder
 
 if TYPE_CHECKING:
-    from proxy.http.head import Fields
+    from proxy.http.fields import Fields, FieldSection
 
 MASK = "***"
 
@@ -65,20 +65,29 @@ _PAIR = re.compile(rf'((?:\A|[?&;#]){_NAME}=)[^&\r\n"\\]*', re.IGNORECASE)
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
 
 
-def mask_fields(fields: Fields, names: list[str], *, shows_tokens: bool) -> Fields:
+def mask_fields(section: FieldSection, *, shows_tokens: bool) -> Fields:
     """Return header fields with the values masked that their names give away.
 
     Args:
-        fields: As received; returned as they are when there is nothing to mask.
-        names: Their names in lower case.
+        section: As received; its fields are returned as they are when there is nothing to mask.
         shows_tokens: Whether Bearer tokens stay; else their fingerprint stands in their place.
     """
-    if _LOOKED_AT.isdisjoint(names):
-        return fields
+    if _LOOKED_AT.isdisjoint(section.names):
+        return section.fields
     return [
         (field[0], _mask_value(name, field[1], shows_tokens=shows_tokens)) if name in _LOOKED_AT else field
-        for field, name in zip(fields, names, strict=True)
+        for field, name in zip(section.fields, section.names, strict=True)
     ]
+
+
+def fields_with_tokens(section: FieldSection) -> Fields:
+    """Mask a section for a log that may hold tokens; for ``FieldSection.derive``."""
+    return mask_fields(section, shows_tokens=True)
+
+
+def fields_with_fingerprints(section: FieldSection) -> Fields:
+    """Mask a section for a log that may not."""
+    return mask_fields(section, shows_tokens=False)
 
 
 def mask_authorization(value: str, *, shows_tokens: bool) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import CLIENT_LEFT, CLIENT_LEFT_STATUS
 from proxy.traffic.decode import describe_body
-from proxy.traffic.names import mask_authorization, mask_fields, mask_url
+from proxy.traffic.names import fields_with_fingerprints, fields_with_tokens, mask_authorization, mask_url
 
 if TYPE_CHECKING:
     from proxy.exchange import Attempt, Body, Exchange
@@ -65,6 +65,7 @@ class RecordBuilder:
         """
         self._cap = cap
         self._shows_tokens = shows_tokens
+        self._mask_fields = fields_with_tokens if shows_tokens else fields_with_fingerprints
         self._worker = worker
         self._timestamps = Timestamps()
         self._seq = 0
@@ -143,7 +144,7 @@ class RecordBuilder:
             "method": head.method,
             "target": mask_url(head.target),
             "version": _VERSIONS[head.minor],
-            "headers": mask_fields(head.fields, head.names, shows_tokens=self._shows_tokens),
+            "headers": head.section.derive(self._mask_fields),
             **describe_body(body, head, self._cap, redactor),
         }
 
@@ -153,7 +154,7 @@ class RecordBuilder:
             return {"status": CLIENT_LEFT_STATUS} if exchange.outcome == CLIENT_LEFT else None
         return {
             "status": head.status,
-            "headers": mask_fields(head.fields, head.names, shows_tokens=self._shows_tokens),
+            "headers": head.section.derive(self._mask_fields),
             **describe_body(exchange.response_body, head, self._cap, redactor),
         }
 

@@ -132,7 +132,6 @@ def test_request_of_the_grammar_is_read_back(method, target, minor, drawn):
     assert (head.method, head.target, head.minor) == (method, target, minor)
     assert head.fields == fields
     assert head.names == [name.lower() for name, _ in fields]
-    assert head.wires == [f"{name}: {value}" for name, value in fields]
     assert head.size == len(raw)
 
 

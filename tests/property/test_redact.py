@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from proxy.config.secret import Secret
 from proxy.exchange import Attempt, Exchange
+from proxy.http.fields import build_section
 from proxy.http.head import parse_request_head, parse_response_head
 from proxy.traffic.record import EXCHANGE_CLOSED, RecordBuilder
 from proxy.traffic.render import Renderer
@@ -80,10 +81,10 @@ def build_exchange(place: str, encoded: str) -> Exchange:
     body, codings = build_body(place, plant)
     fields += codings
     exchange.request = request = parse_request_head(b"POST / HTTP/1.1\r\n\r\n")
-    request.target, request.fields, request.names = target, fields, [name.lower() for name, _ in fields]
+    request.target, request.section = target, build_section(fields)
     exchange.request_body.add(body)
     exchange.response = response = parse_response_head(b"HTTP/1.1 200 OK\r\n\r\n")
-    response.fields, response.names = [("Location", f"https://h/{plant.get('location', '')}?a=b")], ["location"]
+    response.section = build_section([("Location", f"https://h/{plant.get('location', '')}?a=b")])
     exchange.response_body.add(f"<p>{plant.get('answer', '')}{plant.get('error answer', '')}</p>".encode())
     exchange.attempts.append(Attempt(f"https://h/p?u={plant.get('url', '')}#f", reused=True, fingerprint=None))
     exchange.sent_authorization = "Bearer live"

@@ -10,6 +10,7 @@ import pytest
 from proxy.demo import ExchangeLines, Ports, build_banner, prepare_demo
 from proxy.errors import ConfigError, NoRoute
 from proxy.exchange import REFUSED, Attempt, Exchange
+from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.tokens.token import TokenFetch
 
@@ -29,8 +30,8 @@ def ports():
 @pytest.fixture
 def exchange():
     """Return an exchange that went well."""
-    request = RequestHead("GET", "/egress/v1/alerts", 1, [], [], [], 60)
-    response = ResponseHead(200, "OK", 1, [], [], [], 40)
+    request = RequestHead(1, build_section([]), 60, "GET", "/egress/v1/alerts")
+    response = ResponseHead(1, build_section([]), 40, 200, "OK")
     attempt = Attempt(url="http://127.0.0.1:9912/v1/alerts", reused=False, fingerprint=FINGERPRINT, status=200)
     exchange = Exchange("e-1", 1_700_000_000.0, 10.0, "cad", "127.0.0.1", request=request, response=response)
     exchange.attempts.append(attempt)

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.admin.metrics import PREFIX, ProxyCollector
 from proxy.errors import NoToken
 from proxy.exchange import OK, TOKEN_FAILED, Attempt, Exchange
+from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.tokens.token import TokenFetch
 
@@ -19,8 +20,8 @@ def build_exchange(**changes):
     """Build an exchange of 2 ms on the route ``ingress``."""
     attempt = Attempt("https://up/x", reused=False, fingerprint=None, connect_s=0.02, sent_at=5.0, first_byte_at=5.0015)
     parts = {
-        "request": RequestHead("GET", "/x", 1, [], [], [], 40),
-        "response": ResponseHead(200, "OK", 1, [], [], [], 60),
+        "request": RequestHead(1, build_section([]), 40, "GET", "/x"),
+        "response": ResponseHead(1, build_section([]), 60, 200, "OK"),
         "attempts": [attempt],
         "ended": 5.002,
         "bytes_in": 140,

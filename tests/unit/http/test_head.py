@@ -3,7 +3,6 @@
 import pytest
 
 from proxy.errors import Malformed, UpstreamProtocol, VersionNotSupported
-from proxy.http import head as head_module
 from proxy.http.head import parse_request_head, parse_response_head
 
 
@@ -225,29 +224,6 @@ def test_detail_does_not_quote_the_head():
         parse_request_head(request(b"Authorization: Basic c2VjcmV0\0"))
 
     assert "c2VjcmV0" not in caught.value.detail
-
-
-def test_lines_remembered_have_a_bound():
-    """A client that makes up field lines cannot grow the proxy: past the bound they are read all the same."""
-    memory = head_module._FieldLines()
-    sizes = set()
-    for number in range(memory.MOST + 100):
-        assert memory[f"X-{number}: {number}"].pair == (f"X-{number}", str(number))
-        sizes.add(len(memory))
-    long = "X: " + "y" * memory.LONGEST
-
-    assert memory[long].pair == ("X", "y" * memory.LONGEST)
-    assert long not in memory
-    assert max(sizes) == memory.MOST
-
-
-@pytest.mark.parametrize("name", ["Authorization", "COOKIE", "Set-Cookie", "Proxy-Authorization"])
-def test_line_that_may_hold_a_secret_is_not_remembered(name):
-    """A credential must not outlive its request in memory."""
-    memory = head_module._FieldLines()
-
-    assert memory[f"{name}: secret"].pair == (name, "secret")
-    assert not memory
 
 
 def test_line_seen_before_is_read_as_the_first_time():

@@ -14,6 +14,7 @@ from proxy.config.models import TrafficLog as Settings
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.errors import ConfigError
+from proxy.http.fields import build_section
 from proxy.tokens.token import TokenFetch
 from proxy.traffic.log import TrafficLog, find_secrets
 
@@ -158,7 +159,7 @@ async def test_a_record_that_cannot_be_built_is_a_loss_and_no_error(make_log, ma
     log = make_log()
     await log.start()
     exchange = make_exchange()
-    exchange.request.fields = [("X", object())]
+    exchange.request.section = build_section([("X", object())])
     log.exchange_closed(exchange)
     log.exchange_closed(make_exchange())
     await log.stop()

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.errors import NoToken
 from proxy.exchange import CLIENT_LEFT, OK, TOKEN_FAILED, Attempt, Exchange
+from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.tokens.token import TokenFetch
 from proxy.traffic.tally import BOUNDS_S, NONE, OTHER, Histogram, Tally
@@ -14,8 +15,8 @@ from proxy.traffic.tally import BOUNDS_S, NONE, OTHER, Histogram, Tally
 def build_exchange(*, method="GET", status=200, route="ingress", **changes):
     """Build an exchange of 2 ms that went well, with one attempt on a reused connection."""
     parts = {
-        "request": RequestHead(method, "/x", 1, [], [], [], 40),
-        "response": None if status is None else ResponseHead(status, "", 1, [], [], [], 60),
+        "request": RequestHead(1, build_section([]), 40, method, "/x"),
+        "response": None if status is None else ResponseHead(1, build_section([]), 60, status, ""),
         "attempts": [Attempt("https://up/x", reused=True, fingerprint=None, sent_at=100.0, first_byte_at=100.0015)],
         "queue_s": 0.0002,
         "ended": 100.002,

@@ -1,0 +1,146 @@
+"""Field sections: the lines between the first line of a head and its end (RFC 9110, section 5; RFC 9112, section 5).
+
+A legacy client sends the same fields with every request, an upstream nearly the same with every answer.  So a
+section is parsed once and shared by all heads that have it, byte for byte, and what anybody works out from one is
+kept with it: which lines go on, where the body ends, how the traffic record shows it.  Sections never change.
+
+The rule of this file: what two parsers could read differently is not read at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110, section 5.6.2."""
+FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+"""RFC 9110, section 5.5: visible ASCII, SP, HTAB and obs-text; no other control."""
+SECRET_NAMES = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+"""A section with one of these is not remembered: a credential must not outlive its exchange."""
+
+Fields = list[tuple[str, str]]
+"""Name and value of each field line, in the order and case received; bytes above 0x7F as latin-1."""
+T = TypeVar("T")
+
+
+class FieldSection:
+    """The field lines of a head, checked.
+
+    Attributes:
+        fields: Name and value as received, the white space around the value taken off.
+        names: The name of each in lower case, in the same order.
+    """
+
+    __slots__ = ("_derived", "fields", "names")
+
+    def __init__(self, fields: Fields, names: list[str]) -> None:
+        """Take fields whose syntax is right."""
+        self.fields = fields
+        self.names = names
+        self._derived: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        """Show the names; a value may be a secret."""
+        return f"<FieldSection {', '.join(self.names)}>"
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of every field line called ``name`` (in lower case)."""
+        return [field[1] for field, lower in zip(self.fields, self.names, strict=True) if lower == name]
+
+    def derive(self, work: Callable[[FieldSection], T]) -> T:
+        """Return what ``work`` makes of this section; it is done at most once, unless it raises."""
+        derived = self._derived
+        if work in derived:
+            value: T = derived[work]
+            return value
+        value = derived[work] = work(self)
+        return value
+
+
+def build_section(fields: Iterable[tuple[str, str]]) -> FieldSection:
+    """Build a section of our own making."""
+    fields = list(fields)
+    return FieldSection(fields, [name.lower() for name, _ in fields])
+
+
+class _LowerNames(dict[str, str]):
+    """Valid field names seen so far, each with its lower case: a look-up instead of a match and a copy."""
+
+    MOST = 2048
+    """Real traffic uses a few dozen names; past this, names are checked each time and not remembered."""
+    LONGEST = 64
+
+    def __missing__(self, name: str) -> str:
+        """Check a name not seen before (RFC 9110, section 5.1).
+
+        Raises:
+            ValueError: If it is no token: empty, with white space before the colon, or a folded line.
+        """
+        if TOKEN.fullmatch(name) is None:
+            message = "a field name is not a token (white space before the colon, or a folded line)"
+            raise ValueError(message)
+        lower = name.lower()
+        if len(self) < self.MOST and len(name) <= self.LONGEST:
+            self[name] = lower
+        return lower
+
+
+class _Sections(dict[bytes, FieldSection]):
+    """Sections seen of late, by their bytes."""
+
+    MOST = 512
+    """Past this all are forgotten and those in use learnt anew, so that nothing has to be counted; 2 MB at the most."""
+    LONGEST = 2048
+
+    def __missing__(self, data: bytes) -> FieldSection:
+        """Parse a section not seen before.
+
+        Raises:
+            ValueError: If it is none; the message says why.
+        """
+        section = _parse(data)
+        if len(data) <= self.LONGEST and SECRET_NAMES.isdisjoint(section.names):
+            if len(self) >= self.MOST:
+                self.clear()
+            self[data] = section
+        return section
+
+
+_lower_names = _LowerNames()
+_sections = _Sections()
+
+
+def parse_section(data: bytes) -> FieldSection:
+    """Parse a field section.
+
+    Args:
+        data: Whole lines, each with its CRLF; empty when there are none.
+
+    Raises:
+        ValueError: If any octet is not where the grammar has it; the message says which rule it breaks.
+    """
+    return _sections[data]
+
+
+def _parse(data: bytes) -> FieldSection:
+    lines = data.decode("latin-1").split("\r\n")[:-1]
+    text = "".join(lines)
+    # A CR or LF that is not part of a CRLF stays inside a line and is found here (RFC 9112, section 2.2).
+    # isprintable() is one pass in C and true of nearly every section; the pattern decides about the rest.
+    if not text.isprintable() and FIELD_VALUE.fullmatch(text) is None:
+        message = "the head has a control character, or a line that does not end in CRLF"
+        raise ValueError(message)
+    fields: Fields = []
+    names: list[str] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        names.append(_lower_names[name])
+        if not colon:
+            message = "a field line has no colon"
+            raise ValueError(message)
+        fields.append((name, value.strip(" \t")))
+    return FieldSection(fields, names)
