@@ -15,6 +15,7 @@ errors      every error raised on purpose, by whose fault it was
 exchange    the one noun: a request, its answer, its attempts and times, and its one outcome
 observer    who is told when an exchange closes or a token call ends
 tasks       tasks with an owner
+tls         the one way out that is verified
 logs        the operational log, on standard error
 process     what the process asks of Python and libc
 service     builds everything from the configuration; start, drain, stop

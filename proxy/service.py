@@ -25,9 +25,9 @@ from proxy.http.authority import build_authority
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_relay
-from proxy.relay.dial import build_tls_context
 from proxy.relay.listener import ListeningSocket, build_bind_error, listen
 from proxy.tasks import Tasks
+from proxy.tls import build_tls_context
 from proxy.tokens.build import build_sources
 from proxy.traffic.log import TrafficLog, find_secrets
 from proxy.traffic.record import capture_bytes

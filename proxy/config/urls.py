@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from proxy.http.authority import DEFAULT_PORTS, parse_authority
+from proxy.http.authority import DEFAULT_PORTS, is_loopback, parse_authority
 
 _RAPIDSOS = ".rapidsos.com"
 
@@ -28,10 +27,7 @@ class URL:
     @property
     def is_loopback(self) -> bool:
         """Whether what is sent there stays on this machine."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 def parse_url(text: str) -> URL:

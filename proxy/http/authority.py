@@ -61,9 +61,23 @@ def parse_authority(text: str) -> Authority:
     return Authority(host, _parse_port(port), is_local_name(host))
 
 
+def is_address(host: str) -> bool:
+    """Return whether ``host`` is an IP address, written without brackets."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether what is sent to ``host`` stays on this machine."""
+    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
+
+
 def is_local_name(host: str) -> bool:
     """Return whether ``host``, in lower case, is an address or a name that public DNS never answers."""
-    return "." not in host or host.endswith(LOCAL_SUFFIXES) or _is_address(host)
+    return "." not in host or host.endswith(LOCAL_SUFFIXES) or is_address(host)
 
 
 def build_authority(host: str, port: int | None) -> str:
@@ -89,14 +103,6 @@ def _parse_port(port: str | None) -> int | None:
         message = f"a port is a number from 1 to {MOST_PORT}"
         raise ValueError(message)
     return number
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _why_not(text: str) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import aiohappyeyeballs
 
 from proxy.errors import UpstreamDNS, UpstreamRefused, UpstreamTimeout, UpstreamTLS
+from proxy.http.authority import build_authority, is_address, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ class Dialer:
         Args:
             timeouts: Limits of each phase.
             outbound: The corporate proxy and its login.
-            tls: Context that verifies; see ``build_tls_context``.
+            tls: Context that verifies; see tls.py.
             own_ports: The ports this process listens on: an upstream on one of them, on this machine, is us.
         """
         self._timeouts = timeouts
@@ -108,12 +109,12 @@ class Dialer:
             raise
         if origin.scheme == "https":
             phases.tls_s = clock() - started
-        connection.address = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        connection.address = build_authority(peer[0], peer[1])
         return connection
 
     def _is_tunnelled(self, host: str) -> bool:
         """Return whether the corporate proxy stands in between; never for this machine itself."""
-        return self._outbound.proxy is not None and not _is_loopback(host)
+        return self._outbound.proxy is not None and not is_loopback(host)
 
     async def _find_addresses(self, destination: Destination) -> list[AddressInfo]:
         """Return what to connect to, the guard passed; the corporate proxy's addresses where there is one."""
@@ -124,7 +125,7 @@ class Dialer:
         if destination.addresses:
             return [_pinned(address, origin.port) for address in destination.addresses]
         found = await self._resolve(origin.host, origin.port)
-        if _is_literal(origin.host) or origin.host == "localhost":
+        if is_address(origin.host) or origin.host == "localhost":
             return found
         return [info for info in found if self._check_address(destination, info)]
 
@@ -194,7 +195,7 @@ class Dialer:
     async def _open_tunnel(self, sock: socket.socket, origin: Origin) -> None:
         """Ask the corporate proxy for a tunnel (RFC 9110, section 9.3.6)."""
         loop = asyncio.get_running_loop()
-        authority = f"[{origin.host}]:{origin.port}" if ":" in origin.host else f"{origin.host}:{origin.port}"
+        authority = build_authority(origin.host, origin.port)
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if self._outbound.username is not None and self._outbound.password is not None:
             login = f"{self._outbound.username.reveal()}:{self._outbound.password.reveal()}".encode()
@@ -245,20 +246,6 @@ class Dialer:
         return connection
 
 
-def build_tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Build the context for every upstream: verified always, TLS 1.2 or later.
-
-    Args:
-        ca_file: PEM file of further authorities, for a corporate proxy that inspects TLS; None for the system's own.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
-
-
 def _pinned(address: str, port: int) -> AddressInfo:
     """Read ``ip`` or ``ip:port`` (the configuration has checked it)."""
     host, _, own_port = address.rpartition(":") if address.count(":") == 1 or "]" in address else (address, "", "")
@@ -267,18 +254,6 @@ def _pinned(address: str, port: int) -> AddressInfo:
     number = int(own_port) if own_port else port
     name: Any = (str(ip), number) if family == socket.AF_INET else (str(ip), number, 0, 0)
     return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", name
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_literal(host) and ipaddress.ip_address(host.strip("[]")).is_loopback)
 
 
 def _describe(error: BaseException) -> str:

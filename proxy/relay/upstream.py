@@ -84,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_method",
         "_most_fields",
         "_most_head",
+        "_poll",
         "_request_done",
         "_saw_eof",
         "_taker",
@@ -108,6 +109,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._may_reuse = False
         self._request_done = False
         self._saw_eof = False
+        self._poll: select.poll | None = None
         self.address = ""
         self.idle_since = 0.0
         self.has_answered = False
@@ -129,9 +131,10 @@ class UpstreamConnection(asyncio.Protocol):
         An idle connection that can be read has been closed by the peer, though the loop may not have got to it
         yet.  Asked before a request that must not be sent twice: one system call against one lost request.
         """
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
 
     def begin(self, taker: AnswerTaker, method: str, data: bytes, *, done: bool) -> None:
         """Send a request's head, and what there is of its body, for ``taker``."""

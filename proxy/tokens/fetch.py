@@ -7,18 +7,21 @@ reads at most 64 KiB, and trusts no environment variable.
 from __future__ import annotations
 
 import os
-import ssl
 import time
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
+from yarl import URL
 
 from proxy.errors import FetchError
+from proxy.http.authority import is_loopback
+from proxy.tls import build_tls_context
 from proxy.tokens.answers import ParsedToken, TokenAnswer, parse_token_answer
 from proxy.tokens.token import NETWORK, TIMEOUT, UNREADABLE
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from proxy.config.models import Outbound
@@ -100,33 +103,23 @@ class TokenFetcher:
 
     async def _send(self, request: TokenRequest) -> TokenAnswer:
         headers = {"Accept-Encoding": "identity", "User-Agent": "rapidsos-auth-proxy", **request.headers}
-        if request.url.startswith("http:"):
+        url = URL(request.url)
+        # What is on this machine is not asked for through another.
+        proxy = None if is_loopback(url.host or "") else self._proxy
+        if proxy is not None and url.scheme == "http":
             # No CONNECT, so aiohttp sends proxy_headers nowhere.
             headers |= self._proxy_fields
         async with self._open().post(
-            request.url,
+            url,
             data=request.body,
             headers=headers,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=proxy,
             proxy_headers=self._proxy_fields,
         ) as response:
             body = await _read(response)
             fields = response.headers
             return TokenAnswer(response.status, body, fields.get("Retry-After"), fields.get("Date"))
-
-
-def build_tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Build a context that verifies, with TLS 1.2 as its least.
-
-    Args:
-        ca_file: PEM certificates to trust beside the system's.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    return context
 
 
 def _build_proxy_fields(outbound: Outbound) -> dict[str, str]:

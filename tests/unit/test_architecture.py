@@ -44,7 +44,7 @@ BANDS = {
         "proxy.traffic.tally",
         "proxy.traffic.variants",
     ),
-    IO: ("proxy.config", "proxy.process", "proxy.relay", "proxy.tasks", "proxy.tokens", "proxy.traffic"),
+    IO: ("proxy.config", "proxy.process", "proxy.relay", "proxy.tasks", "proxy.tls", "proxy.tokens", "proxy.traffic"),
     SHELL: ("proxy.admin", "proxy.demo", "proxy.logs", "proxy.service", "proxy.simulate", "proxy.simulator"),
     CLI: ("proxy.__main__", "proxy.cli"),
 }

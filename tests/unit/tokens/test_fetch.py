@@ -17,7 +17,8 @@ from aiohttp import web
 from proxy.config.models import Outbound
 from proxy.config.secret import Secret
 from proxy.errors import FetchError
-from proxy.tokens.fetch import LONGEST_ANSWER_BYTES, TokenFetcher, build_tls_context
+from proxy.tls import build_tls_context
+from proxy.tokens.fetch import LONGEST_ANSWER_BYTES, TokenFetcher
 from proxy.tokens.grants import build_token_request
 from proxy.tokens.token import NETWORK, REFUSED, STATUS, TIMEOUT, UNREADABLE
 
@@ -422,8 +423,8 @@ def tunnel(seen, status=b"200 Connection established"):
         writer.write(b"HTTP/1.1 " + status + b"\r\n\r\n")
         if not status.startswith(b"200"):
             return
-        host, port = head.split(" ")[1].rsplit(":", 1)
-        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        port = head.split(" ")[1].rsplit(":", 1)[1]
+        far_reader, far_writer = await asyncio.open_connection(LOOPBACK, int(port))
         async with asyncio.TaskGroup() as group:
             group.create_task(pump(reader, far_writer))
             group.create_task(pump(far_reader, writer))
@@ -443,15 +444,15 @@ async def pump(reader, writer):
 async def test_corporate_proxy(serve, make_fetcher, build_request, authority, ca_file):
     """Through a corporate proxy goes a tunnel with its login; the server's certificate is verified end to end."""
     seen = []
-    port = await serve(build_raw(ANSWER), ssl=server_tls(authority))
+    port = await serve(build_raw(ANSWER), ssl=server_tls(authority, "token.example"))
     proxy = await serve(tunnel(seen))
     login = {"username": Secret("zoë", "test"), "password": Secret("p", "test")}
 
     fetch = make_fetcher(proxy=f"http://127.0.0.1:{proxy}", ca_file=ca_file, **login)
-    parsed = await fetch(build_request(port, scheme="https"))
+    parsed = await fetch(build_request(port, scheme="https", host="token.example"))
 
     assert parsed.access_token == "abc"
-    assert seen[0].startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n")
+    assert seen[0].startswith(f"CONNECT token.example:{port} HTTP/1.1\r\n")
     assert "Proxy-Authorization: Basic em/Dqzpw\r\n" in seen[0]
     assert "a-secret" not in seen[0]
 
@@ -476,7 +477,8 @@ async def test_corporate_proxy_that_refuses(serve, fail):
     """A corporate proxy that wants a login is told from an authorization server that refuses."""
     proxy = await serve(tunnel([], b"407 Proxy Authentication Required"))
 
-    error = await fail(443, scheme="https", outbound={"proxy": f"http://127.0.0.1:{proxy}"})
+    outbound = {"proxy": f"http://127.0.0.1:{proxy}"}
+    error = await fail(443, scheme="https", host="token.example", outbound=outbound)
 
     assert (error.kind, error.refused) == (NETWORK, False)
     assert error.detail == "the corporate proxy refused the connection: 407"
@@ -486,9 +488,18 @@ async def test_corporate_proxy_that_is_down(fail):
     """A corporate proxy that cannot be reached is told as such."""
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
-        error = await fail(443, scheme="https", outbound={"proxy": f"http://127.0.0.1:{free.getsockname()[1]}"})
+        outbound = {"proxy": f"http://127.0.0.1:{free.getsockname()[1]}"}
+        error = await fail(443, scheme="https", host="token.example", outbound=outbound)
 
     assert error.detail == "the corporate proxy could not be reached: Connection refused"
+
+
+async def test_corporate_proxy_is_not_asked_for_this_machine(serve, make_fetcher, build_request):
+    """A token endpoint on this machine, the simulator's, is reached without it, as upstreams are."""
+    fetch = make_fetcher(proxy="http://127.0.0.1:9")
+    parsed = await fetch(build_request(await serve(build_raw(ANSWER))))
+
+    assert parsed.access_token == "abc"
 
 
 async def test_environment_is_not_trusted(serve, make_fetcher, build_request, monkeypatch):
