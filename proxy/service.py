@@ -86,6 +86,7 @@ class Service:
         self.admin_url = ""
         self._admin: web.AppRunner | None = None
         self._tasks = Tasks()
+        self._is_stopped = False
         self._started_at = time.time()
         self._version = find_version()
 
@@ -118,6 +119,9 @@ class Service:
 
     async def stop(self) -> None:
         """Close everything; what is still under way is cut and recorded, and the log is written to its end."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         for listener in self.listeners:
             listener.close()
         await self._relay.close()

@@ -340,8 +340,8 @@ class ClientConnection(asyncio.Protocol):
     def abort(self, error: ExchangeError) -> None:
         """End what is under way with ``error``: the time for draining is over."""
         if self._transfer is not None:
-            self._transfer.fail(error)
-        self._transport.abort()
+            self._transfer.abort(error)
+        self._transport.close()
 
     def _refuse(self, error: ExchangeError, exchange: Exchange | None = None) -> None:
         """Answer what cannot become a transfer, and close."""

@@ -460,13 +460,17 @@ class Transfer:
             )
         self.fail(error)
 
-    def fail(self, error: ExchangeError) -> None:
+    def abort(self, error: ExchangeError) -> None:
+        """End now, since the time for draining is over."""
+        self.fail(error, outcome=ABORTED)
+
+    def fail(self, error: ExchangeError, *, outcome: str | None = None) -> None:
         """End with an answer of our own, or, where the upstream's is on its way, by cutting it short."""
         if self._is_over:
             return
         exchange = self.exchange
         exchange.error = error
-        exchange.outcome = _outcome_of(error)
+        exchange.outcome = outcome or _outcome_of(error)
         self._abandon_upstream(error)
         if self._begun and not self._head_out:
             self._client.cut(reset=self._answer_ends_by_close)

@@ -83,6 +83,7 @@ class RunningProxy:
         self.recorder = recorder
         self.clients: list[RawClient] = []
         self.upstream = cast("ScriptedUpstream", None)
+        self._is_stopped = False
 
     @property
     def port(self) -> int:
@@ -93,6 +94,12 @@ class RunningProxy:
     def url(self) -> str:
         """Base URL of the first listener."""
         return f"http://127.0.0.1:{self.port}"
+
+    async def stop(self) -> None:
+        """Stop, which writes the traffic log to its end; once is enough."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            await self.service.stop()
 
     async def connect(self) -> RawClient:
         """Open a raw connection to the first listener."""
@@ -213,4 +220,4 @@ async def running_proxy(document: dict[str, Any], *, with_tokens: bool = True) -
     finally:
         for client in running.clients:
             client.close()
-        await service.stop()
+        await running.stop()

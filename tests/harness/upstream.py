@@ -144,7 +144,7 @@ async def scripted_upstream(
         server.close()
         for peer in upstream.peers:
             peer.close()
-    assert not upstream.failures
+    assert upstream.failures == []
 
 
 def answering(answer: bytes, *, body: int = 0) -> Callable[[Peer], Awaitable[None]]:
