@@ -7,6 +7,7 @@ gate      who may send what, by which route, with whose token
 pool      the connections to one destination
 dial      a new connection: name, address, corporate proxy, TLS
 upstream  one upstream connection: a request out, its answer in
+turn      the end of a turn of the loop: what it brought is sent, what it closed is recorded
 relay     what all exchanges share: limits, clocks, the sweep, the observers
 build     configuration to a relay
 """

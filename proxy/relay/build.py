@@ -12,6 +12,7 @@ from proxy.relay.dial import Destination, Dialer
 from proxy.relay.gate import LOOPBACK, Gate, ListenerRules
 from proxy.relay.pool import Pool
 from proxy.relay.relay import Clocks, Relay
+from proxy.relay.turn import Turn
 from proxy.routing.table import RouteTable
 from proxy.tokens.clock import boottime
 
@@ -36,7 +37,7 @@ def build_relay(
     log_bytes: int,
     is_log_full: Callable[[], bool],
 ) -> Relay:
-    """Build the data path.
+    """Build the data path; needs a running event loop.
 
     Args:
         config: Checked.
@@ -47,18 +48,19 @@ def build_relay(
         is_log_full: Whether to refuse exchanges because of it.
     """
     pseudonym = f"rapidsos-proxy-{secrets.token_hex(PSEUDONYM_BYTES)}"
+    turn = Turn(observer)
     routes = RouteTable(config.route, config.listener)
     gate = Gate(
         {listener.name: _build_rules(listener, routes, pseudonym) for listener in config.listener},
         routes,
         sources,
-        _build_pools(config, routes, tls),
+        _build_pools(config, routes, tls, turn),
         most_in_flight=config.limits.in_flight,
         is_log_full=is_log_full,
     )
     # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
     clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
-    return Relay(gate, observer, config, clocks, log_bytes=log_bytes, pseudonym=pseudonym)
+    return Relay(gate, turn, config, clocks, log_bytes=log_bytes, pseudonym=pseudonym)
 
 
 def find_machine_names() -> frozenset[str]:
@@ -77,7 +79,7 @@ def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> List
     return ListenerRules(listener.allow or LOOPBACK, admission)
 
 
-def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext) -> dict[str, Pool]:
+def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext, turn: Turn) -> dict[str, Pool]:
     """Build a pool for each destination, and name it for each route that leads there."""
     own_ports = frozenset(int(listener.bind.rpartition(":")[2]) for listener in config.listener)
     dialer = Dialer(config.timeouts, config.outbound, tls, own_ports)
@@ -87,6 +89,6 @@ def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext) -> dic
         for route in routes.routes(listener.name):
             destination = Destination(route.upstream, route.addresses, route.allow_private)
             if destination not in pools:
-                pools[destination] = Pool(destination, dialer, config.limits, config.timeouts, time.monotonic)
+                pools[destination] = Pool(destination, dialer, turn, config, time.monotonic)
             by_route[route.name] = pools[destination]
     return by_route

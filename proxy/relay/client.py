@@ -31,6 +31,7 @@ from proxy.exchange import CLIENT_LEFT
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import HEAD_END, parse_request_head
 from proxy.relay.transfer import Transfer
+from proxy.relay.turn import Outlet
 
 if TYPE_CHECKING:
     from proxy.exchange import Exchange
@@ -63,6 +64,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_paused",
         "_is_stalled",
         "_listener",
+        "_outlet",
         "_relay",
         "_searched",
         "_started",
@@ -75,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self._listener = listener
         self._transport = cast("asyncio.Transport", None)
+        self._outlet = cast("Outlet", None)
         self._address = ""
         self._buffer = b""
         self._searched = 0
@@ -99,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, or refuse it at once if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport, self._relay.turn)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if peer else ""
         now = self._relay.clock()
@@ -124,6 +128,7 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Go on answering a client that has only closed its sending side, once its request is whole."""
         self._eof = True
+        self._outlet.flush()
         transfer = self._transfer
         return transfer is not None and self._body.is_complete
 
@@ -269,7 +274,7 @@ class ClientConnection(asyncio.Protocol):
         """Send bytes to the client."""
         if self._transfer is not None:
             self._transfer.exchange.bytes_out += len(data)
-        self._transport.write(data)
+        self._outlet.write(data)
 
     def pause_reading(self) -> None:
         """Leave further bytes in the kernel."""
@@ -314,6 +319,7 @@ class ClientConnection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         else:
+            self._outlet.flush()
             self._transport.close()
 
     # What the relay calls.
@@ -341,6 +347,7 @@ class ClientConnection(asyncio.Protocol):
         """End what is under way with ``error``: the time for draining is over."""
         if self._transfer is not None:
             self._transfer.abort(error)
+        self._outlet.flush()
         self._transport.close()
 
     def _refuse(self, error: ExchangeError, exchange: Exchange | None = None) -> None:
@@ -367,6 +374,7 @@ class ClientConnection(asyncio.Protocol):
         for sending only, and what still comes is thrown away (RFC 9112, section 9.6).
         """
         self._buffer = b""
+        self._outlet.flush()
         self._is_lingering = True
         self._started = self._relay.clock()
         self._deadline = self._started + LINGER_S

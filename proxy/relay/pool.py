@@ -14,8 +14,9 @@ from proxy.relay.upstream import UpstreamConnection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.config.models import Limits, Timeouts
+    from proxy.config.models import Config
     from proxy.relay.dial import Destination, Dialer, Phases
+    from proxy.relay.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,14 @@ class Pool:
     """The connections to one destination."""
 
     def __init__(
-        self, destination: Destination, dialer: Dialer, limits: Limits, timeouts: Timeouts, clock: Callable[[], float]
+        self, destination: Destination, dialer: Dialer, turn: Turn, config: Config, clock: Callable[[], float]
     ) -> None:
         """Start empty."""
         self._destination = destination
         self._dialer = dialer
-        self._limits = limits
-        self._idle_s = timeouts.pool_idle
+        self._turn = turn
+        self._limits = config.limits
+        self._idle_s = config.timeouts.pool_idle
         self._clock = clock
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
@@ -110,4 +112,4 @@ class Pool:
         )
 
     def _build_connection(self) -> UpstreamConnection:
-        return UpstreamConnection(self, self._limits.head, self._limits.fields)
+        return UpstreamConnection(self, self._turn, self._limits.head, self._limits.fields)

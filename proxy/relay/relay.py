@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.models import Config
-    from proxy.observer import Observer
     from proxy.relay.client import ClientConnection
     from proxy.relay.gate import Admitted, Gate
     from proxy.relay.pool import PoolSnapshot
+    from proxy.relay.turn import Turn
     from proxy.tokens.source import Source
     from proxy.tokens.token import Token
 
@@ -56,6 +56,7 @@ class Relay:
         pseudonym: Our name in Via.
         log_bytes: How much of a body the traffic log wants.
         tasks: Owner of the tasks of exchanges that wait.
+        turn: The present turn of the event loop.
         is_draining: Whether the process is stopping.
         in_flight: Exchanges under way.
     """
@@ -63,7 +64,7 @@ class Relay:
     def __init__(
         self,
         gate: Gate,
-        observer: Observer,
+        turn: Turn,
         config: Config,
         clocks: Clocks,
         *,
@@ -72,7 +73,6 @@ class Relay:
     ) -> None:
         """Start with nothing under way."""
         self._gate = gate
-        self._observer = observer
         self._clocks = clocks
         self.limits = config.limits
         self.timeouts = config.timeouts
@@ -81,6 +81,7 @@ class Relay:
         self.pseudonym = pseudonym
         self.log_bytes = log_bytes
         self.tasks = Tasks()
+        self.turn = turn
         self.is_draining = False
         self.in_flight = 0
         self._clients: set[ClientConnection] = set()
@@ -141,7 +142,7 @@ class Relay:
             exchange.bytes_in += exchange.request_body.total
         if token is not None:
             exchange.token_expires_in_s = token.expires_at - self._clocks.token()
-        self._observer.exchange_closed(exchange)
+        self.turn.add_closed(exchange)
 
     # What the service calls.
 
@@ -169,6 +170,7 @@ class Relay:
         for client in list(self._clients):
             client.abort(Draining("the time for draining was over"))
         await self.tasks.stop()
+        self.turn.end()
         for pool in self._gate.pools:
             pool.close()
 

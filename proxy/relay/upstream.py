@@ -16,11 +16,13 @@ from proxy.errors import ExchangeError, UpstreamClosed, UpstreamProtocol
 from proxy.http.framing import response_body
 from proxy.http.head import HEAD_END, ResponseHead, parse_response_head
 from proxy.http.headers import allows_reuse
+from proxy.relay.turn import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.http.framing import BodyReader
+    from proxy.relay.turn import Turn
 
 FIRST_FINAL_STATUS = 200
 
@@ -84,22 +86,26 @@ class UpstreamConnection(asyncio.Protocol):
         "_method",
         "_most_fields",
         "_most_head",
+        "_outlet",
         "_poll",
         "_request_done",
         "_saw_eof",
         "_taker",
         "_transport",
+        "_turn",
         "address",
         "has_answered",
         "idle_since",
     )
 
-    def __init__(self, keeper: ConnectionKeeper, most_head: int, most_fields: int) -> None:
+    def __init__(self, keeper: ConnectionKeeper, turn: Turn, most_head: int, most_fields: int) -> None:
         """Belong to ``keeper``; take no more than ``most_head`` bytes and ``most_fields`` fields of one head."""
         self._keeper = keeper
+        self._turn = turn
         self._most_head = most_head
         self._most_fields = most_fields
         self._transport = cast("asyncio.Transport", None)
+        self._outlet = cast("Outlet", None)
         self._taker: AnswerTaker | None = None
         self._body: BodyReader | None = None
         self._buffer = b""
@@ -144,13 +150,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._may_reuse = False
         self._request_done = done
         self.has_answered = False
-        self._transport.write(data)
+        self._outlet.write(data)
 
     def send(self, data: bytes, *, done: bool) -> None:
         """Send more of the request's body, framed; ``done`` with the last of it."""
         self._request_done = done
         if data:
-            self._transport.write(data)
+            self._outlet.write(data)
 
     def pause_reading(self) -> None:
         """Let the answer wait in the kernel: the client is slower."""
@@ -207,6 +213,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport, self._turn)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the answer; bytes that nobody asked for end the connection."""

@@ -6,6 +6,7 @@ reads at most 64 KiB, and trusts no environment variable.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import zlib
@@ -80,6 +81,10 @@ class TokenFetcher:
         try:
             answer = await self._send(request)
         except (aiohttp.ClientError, OSError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # aiohttp's time limit works by cancelling too, and takes a stop that comes with it for its own.
+                raise asyncio.CancelledError from None
             # From None: aiohttp's errors carry the request, its Authorization included.
             raise _map_error(error) from None
         return parse_token_answer(answer, self._wall())

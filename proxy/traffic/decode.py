@@ -79,7 +79,8 @@ def _describe(data: bytes, total: int, redactor: Redactor) -> dict[str, Any]:
         masked = redactor.mask(data.decode("latin-1"))
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=False)
     if has_secret_names(data):
-        text = mask_text(text)
+        # By value first: a name's value ends where a secret of odd characters may go on.
+        text = mask_text(redactor.mask(text))
     return {"body": text, "body_encoding": UTF8, "body_bytes": total, "body_cut": False}
 
 
@@ -91,7 +92,8 @@ def _describe_cut(data: bytes, total: int, redactor: Redactor) -> dict[str, Any]
         masked = redactor.mask_tail(redactor.mask(data.decode("latin-1")))
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=True)
     if has_secret_names(data):
-        text = mask_text(text)
+        # By value first: a name's value ends where a secret of odd characters may go on.
+        text = mask_text(redactor.mask(text))
     return _build_entries(redactor.mask_tail(text), UTF8, total, is_cut=True)
 
 

@@ -62,6 +62,8 @@ _JSON_IN_JSON = re.compile(
 )
 """Each level of JSON doubles the backslashes and adds one: four levels; no more, so that a run of them costs little."""
 _PAIR = re.compile(rf'((?:\A|[?&;#]){_NAME}=)[^&\r\n"\\]*', re.IGNORECASE)
+_QUERY = re.compile(rf"((?:\A|[?&;#]){_NAME}=)[^&#]*", re.IGNORECASE)
+"""In a URL by itself nothing else ends a value; in a body a URL may stand in quotes."""
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
 
 
@@ -111,7 +113,7 @@ def mask_url(url: str) -> str:
     if "@" in url:
         url = _USER_INFO.sub(f"//{MASK}@", url)
     if "=" in url and has_secret_names(url.encode()):
-        return _PAIR.sub(rf"\1{MASK}", url)
+        return _QUERY.sub(rf"\1{MASK}", url)
     return url
 
 

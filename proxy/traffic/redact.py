@@ -46,15 +46,15 @@ class Redactions:
 class Redactor:
     """Masks a set of secrets."""
 
-    def __init__(self, secrets: Iterable[Secret], redactions: Redactions, *, token: str = "") -> None:
+    def __init__(self, secrets: Iterable[Secret], redactions: Redactions, *, tokens: Iterable[str] = ()) -> None:
         """Prepare for ``secrets``; those shorter than ``LEAST_LENGTH`` are left out.
 
         Args:
             secrets: The configured ones.
             redactions: Counts what is masked.
-            token: One more value to mask; empty for none.
+            tokens: More values to mask.
         """
-        values = {token, *(secret.reveal() for secret in secrets)}
+        values = {*tokens, *(secret.reveal() for secret in secrets)}
         needles = {needle for value in values if len(value) >= LEAST_LENGTH for needle in build_needles(value)}
         self._needles = sorted(needles, key=len, reverse=True)
         self._heads = frozenset(needle[:TAIL_LEAST] for needle in needles)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from proxy.traffic.record import Record, RecordBuilder
 
 BEARER = "Bearer "
-LIVE_TOKENS = 256
-"""Redactors kept, one for each token in use: more than a proxy has credentials, and each lives for an hour."""
+LIVE_TOKENS = 64
+"""Tokens masked at once: more than a proxy has credentials, and each lives for an hour or so."""
 
 
 class LineQueue(Protocol):
@@ -48,7 +48,9 @@ class RecordLogger(BoundLoggerBase):
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Log an exchange that has its outcome."""
-        self._proxy_to_logger("put", EXCHANGE_CLOSED, subject=exchange)
+        # The chain is called here, since it has one step and no context: to copy that first takes 1.5 µs more.
+        (render,) = self._processors
+        self._logger.put(render(self._logger, "put", {"event": EXCHANGE_CLOSED, "subject": exchange}))
 
     def token_fetched(self, fetch: TokenFetch) -> None:
         """Log a token call that has ended."""
@@ -76,7 +78,7 @@ class Renderer:
             builder: Of records, redacted by name.
             secrets: Masked by value.
             wall: Seconds since the epoch; the moment of what brings none along.
-            shows_tokens: When False, the token that an exchange was sent with is masked by value as well.
+            shows_tokens: When False, the tokens that exchanges were sent with are masked by value as well.
         """
         self._builder = builder
         self._secrets = tuple(secrets)
@@ -84,7 +86,7 @@ class Renderer:
         self._shows_tokens = shows_tokens
         self._redactions = Redactions()
         self._redactor = Redactor(self._secrets, self._redactions)
-        self._by_token: MutableMapping[str, Redactor] = LRUCache(LIVE_TOKENS)
+        self._tokens: MutableMapping[str, None] = LRUCache(LIVE_TOKENS)
 
     @property
     def redactions(self) -> int:
@@ -94,29 +96,26 @@ class Renderer:
     def __call__(self, _logger: object, _method: str, event: EventDict) -> bytes:
         """Turn an event into a line."""
         kind = event["event"]
-        redactor = self._redactor
         if kind == EXCHANGE_CLOSED:
             exchange = event["subject"]
-            if not self._shows_tokens:
-                redactor = self._redactor_with(exchange.sent_authorization)
-            record = self._builder.build_exchange(exchange, redactor)
+            if not self._shows_tokens and exchange.sent_authorization is not None:
+                self._learn(exchange.sent_authorization)
+            record = self._builder.build_exchange(exchange, self._redactor)
         elif kind == TOKEN_FETCHED:
             record = self._builder.build_token_fetch(event["subject"], self._wall())
         else:
             record = self._builder.build_event(kind, self._wall(), dict(event))
         line = _dump(record)
-        masked = redactor.redact(record, line)
+        masked = self._redactor.redact(record, line)
         return line if masked is None else _dump(masked)
 
-    def _redactor_with(self, authorization: str | None) -> Redactor:
-        """Return the redactor that masks the token sent as well."""
-        if authorization is None or not authorization.startswith(BEARER):
-            return self._redactor
-        redactor = self._by_token.get(authorization)
-        if redactor is None:
-            token = authorization.removeprefix(BEARER)
-            redactor = self._by_token[authorization] = Redactor(self._secrets, self._redactions, token=token)
-        return redactor
+    def _learn(self, authorization: str) -> None:
+        """Mask a token from its first use on, in every record: a client may know it from an upstream's echo."""
+        if authorization in self._tokens or not authorization.startswith(BEARER):
+            return
+        self._tokens[authorization] = None
+        tokens = [known.removeprefix(BEARER) for known in self._tokens]
+        self._redactor = Redactor(self._secrets, self._redactions, tokens=tokens)
 
 
 def build_record_logger(queue: LineQueue, renderer: Renderer) -> RecordLogger:

@@ -8,10 +8,12 @@ searched for in the form it takes.
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
+from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,7 @@ def build_needles(secret: str) -> list[str]:
     Heads are latin-1 text and bodies UTF-8, so what is not ASCII has two forms as text already.
     """
     raws = _encode(secret)
-    needles = {secret, secret.replace(" ", "+")}
+    needles = {secret, secret.replace(" ", "+"), *_escape_for_xml(secret)}
     for raw in raws:
         needles.update((raw.decode("latin-1"), raw.decode("latin-1").replace(" ", "+")))
         needles.update((raw.hex(), raw.hex().upper()))
@@ -81,6 +83,14 @@ def _escape(secret: str, raws: set[bytes]) -> set[bytes]:
     in_json = {json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1] for ensure_ascii in (True, False)}
     in_json |= {form.replace("/", "\\/") for form in in_json}
     return {form.encode("utf-8", "surrogateescape") for form in quoted | in_json}
+
+
+def _escape_for_xml(secret: str) -> Iterator[str]:
+    """Yield what XML's writers make of it; LIS speaks XML."""
+    for text in (secret, *(raw.decode("latin-1") for raw in _encode(secret))):
+        for quotes in ({}, {'"': "&quot;"}, {'"': "&quot;", "'": "&apos;"}, {'"': "&quot;", "'": "&#39;"}):
+            yield escape(text, quotes)
+        yield html.escape(text)
 
 
 def _build_base64(raw: bytes) -> Iterator[str]:
