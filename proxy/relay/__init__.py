@@ -1,13 +1,14 @@
 """The data path: a client's bytes to an upstream and back, in plain calls unless something has to be waited for.
 
-listener  the sockets that clients connect to
-client    one client's connection: requests in, answers out
-transfer  one exchange under way: token, connection, request, answer, and every way it can end
-gate      who may send what, by which route, with whose token
-pool      the connections to one destination
-dial      a new connection: name, address, corporate proxy, TLS
-upstream  one upstream connection: a request out, its answer in
-turn      the end of a turn of the loop: what it brought is sent, what it closed is recorded
-relay     what all exchanges share: limits, clocks, the sweep, the observers
-build     configuration to a relay
+listener   the sockets that clients connect to
+client     one client's connection: requests in, answers out
+transfer   one exchange under way: token, connection, request, answer, and every way it can end
+answering  the answer's way to the client, or one of our own
+gate       who may send what, by which route, with whose token
+pool       the connections to one destination
+dial       a new connection: name, address, corporate proxy, TLS
+upstream   one upstream connection: a request out, its answer in
+turn       the end of a turn of the loop: what it brought is sent, what it closed is recorded
+relay      what all exchanges share: limits, clocks, the sweep, the observers
+build      configuration to a relay
 """

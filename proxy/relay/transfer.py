@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -24,7 +24,6 @@ from proxy.errors import (
     TokenError,
     UpstreamClosed,
     UpstreamError,
-    UpstreamProtocol,
     UpstreamTimeout,
 )
 from proxy.exchange import (
@@ -35,18 +34,12 @@ from proxy.exchange import (
     TOKEN_FAILED,
     UPSTREAM_FAILED,
     Attempt,
-    Body,
     Exchange,
 )
-from proxy.http.framing import LAST_CHUNK, ChunkedBody, CloseBody, build_chunk
-from proxy.http.headers import (
-    build_client_head,
-    build_interim_head,
-    build_own_head,
-    build_upstream_head,
-    wants_keep_alive,
-)
+from proxy.http.framing import LAST_CHUNK, ChunkedBody, build_chunk
+from proxy.http.headers import build_upstream_head
 from proxy.http.problem import build_options_answer, build_problem
+from proxy.relay.answering import Answering
 from proxy.relay.dial import Phases
 
 if TYPE_CHECKING:
@@ -55,6 +48,7 @@ if TYPE_CHECKING:
     from proxy.http.framing import BodyReader
     from proxy.http.head import RequestHead, ResponseHead
     from proxy.http.problem import Answer
+    from proxy.relay.answering import ClientSide
     from proxy.relay.gate import Admitted
     from proxy.relay.relay import Relay
     from proxy.relay.upstream import UpstreamConnection
@@ -65,33 +59,6 @@ log = structlog.get_logger(__name__)
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 """Sent again when a connection dies before the answer.  RFC 9110, section 9.2.2 would allow PUT and DELETE; what they
 do at RapidSOS is not documented, so they are left to the client."""
-MOST_INTERIM = 32
-"""1xx answers to one request; real servers send one or two, an endless run of them would hold the client for ever."""
-SWITCHING_PROTOCOLS = 101
-
-
-class ClientSide(Protocol):
-    """What a transfer needs of the client's connection."""
-
-    def send(self, data: bytes) -> None:
-        """Send bytes to the client."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Let the request's body wait in the kernel."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Go on with the request's body."""
-        ...
-
-    def exchange_over(self, *, keep_alive: bool) -> None:
-        """The exchange has ended; the connection serves the next request, or closes."""
-        ...
-
-    def cut(self, *, reset: bool) -> None:
-        """Close so that the client sees a broken answer; ``reset`` where a mere close would look complete."""
-        ...
 
 
 class Transfer:
@@ -103,16 +70,12 @@ class Transfer:
 
     __slots__ = (
         "_admitted",
-        "_answer_ends_by_close",
+        "_answering",
         "_attempt",
-        "_begun",
         "_chunked_in",
-        "_chunked_out",
         "_client",
         "_client_stalled",
-        "_head_out",
         "_held",
-        "_interim",
         "_is_over",
         "_last_active",
         "_relay",
@@ -125,7 +88,6 @@ class Transfer:
         "_token_replaced",
         "_upstream",
         "_upstream_stalled",
-        "_wants_keep_alive",
         "exchange",
     )
 
@@ -133,10 +95,10 @@ class Transfer:
         """Prepare; ``body`` tells how the request's body is framed."""
         self._relay = relay
         self._client = client
+        self._answering = Answering(relay, client, exchange)
         self.exchange = exchange
         self._request = cast("RequestHead", exchange.request)  # None only where the transfer ends at once
         self._chunked_in = isinstance(body, ChunkedBody)
-        self._wants_keep_alive = exchange.request is not None and wants_keep_alive(exchange.request)
         self._request_done = False
         self._admitted = cast("Admitted", None)
         self._token = cast("Token", None)
@@ -145,11 +107,6 @@ class Transfer:
         self._takes_body = False
         self._attempt = cast("Attempt", None)
         self._task: asyncio.Task[None] | None = None
-        self._begun = False
-        self._head_out = b""
-        self._chunked_out = False
-        self._answer_ends_by_close = False
-        self._interim = 0
         self._resent = False
         self._token_replaced = False
         self._upstream_stalled = False
@@ -159,7 +116,15 @@ class Transfer:
 
     def __repr__(self) -> str:
         """Return the exchange's id and how far it has come."""
-        state = "over" if self._is_over else "answering" if self._begun else "sent" if self._upstream else "waiting"
+        state = (
+            "over"
+            if self._is_over
+            else "answering"
+            if self._answering.has_begun
+            else "sent"
+            if self._upstream
+            else "waiting"
+        )
         return f"<Transfer {self.exchange.id} {state}>"
 
     # Start, token, connection.
@@ -174,7 +139,7 @@ class Transfer:
             return
         if admitted is None:
             self.exchange.outcome = ANSWERED_HERE
-            self._answer(build_options_answer(now=self._relay.wall_clock()))
+            self._answer_here(build_options_answer(now=self._relay.wall_clock()))
             return
         self._admitted = admitted
         token = self._admitted.source.current()
@@ -309,17 +274,9 @@ class Transfer:
     # The answer.
 
     def answer_interim(self, head: ResponseHead) -> None:
-        """Relay a 1xx; HTTP/1.0 clients know none."""
+        """Relay a 1xx."""
         self._last_active = self._relay.clock()
-        self._interim += 1
-        if head.status == SWITCHING_PROTOCOLS:
-            detail = "the upstream switched protocols without being asked to"
-            raise UpstreamProtocol(detail)
-        if self._interim > MOST_INTERIM:
-            detail = f"the upstream sent more than {MOST_INTERIM} interim answers"
-            raise UpstreamProtocol(detail)
-        if self._request.minor:
-            self._client.send(build_interim_head(head))
+        self._answering.take_interim(head)
 
     def answer_head(self, head: ResponseHead, body: BodyReader) -> None:
         """Relay the head, unless it says that the token is dead and another try can be made."""
@@ -335,7 +292,7 @@ class Transfer:
             self._relay.reject(self._admitted.source, self._token)
         elif self._token_replaced:
             self._admitted.source.prove(self._token)
-        self._begin_answer(head, body)
+        self._answering.take_head(head, body, request_done=self._request_done)
 
     def _may_send_again(self) -> bool:
         """Return whether a 401 may lead to a second try: one an exchange, and only with the whole body at hand."""
@@ -373,56 +330,22 @@ class Transfer:
             self._connect(token)
         elif held is not None:
             self._upstream = held
-            self._begin_answer(head, body)
+            self._answering.take_head(head, body, request_done=self._request_done)
             held.release_answer()
         else:
             detail = "the upstream refused the token and closed; a new token could not be had"
             raise UpstreamClosed(detail)
 
-    def _begin_answer(self, head: ResponseHead, body: BodyReader) -> None:
-        """Build the head for the client; it leaves together with the first of the body."""
-        exchange = self.exchange
-        if isinstance(body, ChunkedBody | CloseBody):
-            self._chunked_out = self._request.minor == 1
-            self._answer_ends_by_close = not self._chunked_out
-        self._begun = True
-        exchange.response = head
-        self._head_out = build_client_head(
-            head, self._relay.pseudonym, chunked=self._chunked_out, connection=self._connection_field()
-        )
-
-    def _keeps_alive(self) -> bool:
-        return (
-            self._request_done
-            and not self._answer_ends_by_close
-            and self._wants_keep_alive
-            and not self._relay.is_draining
-        )
-
-    def _connection_field(self) -> str | None:
-        if not self._keeps_alive():
-            return "close"
-        return None if self._request.minor else "keep-alive"
-
     def answer_body(self, data: bytes) -> None:
-        """Relay body bytes, with the head before the first of them."""
+        """Relay body bytes."""
         self._last_active = self._relay.clock()
-        if data:
-            self.exchange.response_body.add_up_to(data, self._relay.log_bytes)
-            if self._chunked_out:
-                data = build_chunk(data)
-        if self._head_out:
-            data = self._head_out + data
-            self._head_out = b""
-        if data:
-            self._client.send(data)
+        self._answering.take_body(data)
 
     def answer_done(self) -> None:
         """The upstream's part is over."""
         self._upstream = None
-        if self._chunked_out:
-            self._client.send(LAST_CHUNK)
-        self._finish(keep_alive=self._keeps_alive())
+        self._answering.end()
+        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._request_done))
 
     def client_writable(self, *, writable: bool) -> None:
         """Hold the upstream back while the client cannot take more."""
@@ -447,7 +370,7 @@ class Transfer:
         self._attempt.ended_at = self._relay.clock()
         answered = upstream is not None and upstream.has_answered
         may_repeat = self._request.method in IDEMPOTENT or self._attempt.sent_at is None
-        if not isinstance(error, UpstreamClosed) or answered or self._begun:
+        if not isinstance(error, UpstreamClosed) or answered or self._answering.has_begun:
             self.fail(error)
             return
         if may_repeat and self._has_body_at_hand and not self._resent:
@@ -472,23 +395,16 @@ class Transfer:
         exchange.error = error
         exchange.outcome = outcome or _outcome_of(error)
         self._abandon_upstream(error)
-        if self._begun and not self._head_out:
-            self._client.cut(reset=self._answer_ends_by_close)
+        if self._answering.is_under_way:
+            self._answering.cut()
             self._finish(keep_alive=False)
-            return
-        self._answer(build_problem(error, exchange.id, now=self._relay.wall_clock()))
+        else:
+            self._answer_here(build_problem(error, exchange.id, now=self._relay.wall_clock()))
 
-    def _answer(self, answer: Answer) -> None:
-        """Send an answer of our own."""
-        exchange = self.exchange
-        request = exchange.request
-        keep_alive = self._keeps_alive()
-        exchange.response = answer.head
-        exchange.response_body = Body()
-        exchange.response_body.add(answer.body)
-        data = build_own_head(answer.head, connection=self._connection_field() if keep_alive else "close")
-        self._client.send(data if request is not None and request.method == "HEAD" else data + answer.body)
-        self._finish(keep_alive=keep_alive)
+    def _answer_here(self, answer: Answer) -> None:
+        """End with an answer of our own."""
+        self._answering.send_own(answer, request_done=self._request_done)
+        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._request_done))
 
     def client_lost(self) -> None:
         """The client has closed: stop the upstream as well."""
@@ -514,7 +430,7 @@ class Transfer:
         timeouts = self._relay.timeouts
         if self._client_stalled:
             return timeouts.silence, ClientTimeout, "the client took nothing of the answer"
-        if self._begun:
+        if self._answering.has_begun:
             return timeouts.silence, UpstreamTimeout, "the upstream sent nothing more of its answer"
         if not self._request_done and not self._upstream_stalled:
             return timeouts.body, ClientTimeout, "the client sent nothing more of its request"

@@ -79,12 +79,10 @@ class TokenFetcher:
     async def __call__(self, request: TokenRequest) -> ParsedToken:
         """Send ``request`` once; see ``Fetch``."""
         try:
-            answer = await self._send(request)
+            # Not aiohttp's own limit: it works by cancelling, and takes a stop that comes with it for its own.
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._send(request)
         except (aiohttp.ClientError, OSError) as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # aiohttp's time limit works by cancelling too, and takes a stop that comes with it for its own.
-                raise asyncio.CancelledError from None
             # From None: aiohttp's errors carry the request, its Authorization included.
             raise _map_error(error) from None
         return parse_token_answer(answer, self._wall())
@@ -100,7 +98,7 @@ class TokenFetcher:
                 # No limit: a slow server must not keep the other credentials' calls waiting.
                 connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False, ssl=self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
                 trust_env=False,
             )
