@@ -274,6 +274,7 @@ class BearerSource:
                 fingerprint=token.fingerprint if token else None,
                 life_s=token.life_s if token else None,
                 reason=reason,
+                authorization=token.authorization if token else None,
             )
         )
 

@@ -69,6 +69,7 @@ class TokenFetch:
         status: Of the answer, None when there was none.
         detail: A failure in plain words; empty for a success.
         seconds: From the request to the outcome.
+        authorization: What the token was made into, for whoever has to keep it out of sight; None for a failure.
         reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid) or ``rejected`` (by an upstream).
     """
 
@@ -82,6 +83,7 @@ class TokenFetch:
     fingerprint: str | None
     life_s: float | None
     reason: str
+    authorization: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

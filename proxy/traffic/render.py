@@ -98,20 +98,23 @@ class Renderer:
         kind = event["event"]
         if kind == EXCHANGE_CLOSED:
             exchange = event["subject"]
-            if not self._shows_tokens and exchange.sent_authorization is not None:
-                self._learn(exchange.sent_authorization)
+            self._learn(exchange.sent_authorization)
             record = self._builder.build_exchange(exchange, self._redactor)
         elif kind == TOKEN_FETCHED:
-            record = self._builder.build_token_fetch(event["subject"], self._wall())
+            fetch = event["subject"]
+            self._learn(fetch.authorization)
+            record = self._builder.build_token_fetch(fetch, self._wall())
         else:
             record = self._builder.build_event(kind, self._wall(), dict(event))
         line = _dump(record)
         masked = self._redactor.redact(record, line)
         return line if masked is None else _dump(masked)
 
-    def _learn(self, authorization: str) -> None:
-        """Mask a token from its first use on, in every record: a client may know it from an upstream's echo."""
-        if authorization in self._tokens or not authorization.startswith(BEARER):
+    def _learn(self, authorization: str | None) -> None:
+        """Mask a token from now on, in every record, unless they may hold it: a client may know it from an echo."""
+        if self._shows_tokens or authorization is None or authorization in self._tokens:
+            return
+        if not authorization.startswith(BEARER):
             return
         self._tokens[authorization] = None
         tokens = [known.removeprefix(BEARER) for known in self._tokens]

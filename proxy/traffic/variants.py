@@ -1,6 +1,6 @@
 """Every form that a secret can take on its way through HTTP.
 
-The rule of this file: encodings without a key.  What escapes single characters (URL, JSON) is undone before the
+The rule of this file: encodings without a key.  What escapes single characters (URL, JSON, XML) is undone before the
 search, to a few levels, since an encoder may escape any character it likes; what moves the bits (Base64, hex) is
 searched for in the form it takes.
 """
@@ -13,7 +13,6 @@ import json
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
-from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,8 @@ _URL_ESCAPE = re.compile("%([0-9a-fA-F]{2})")
 _JSON_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
 _JSON_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SHORT_OF = {character: letter for letter, character in _JSON_SHORT.items()} | {"/": "/", '"': '"', "\\": "\\"}
+_XML_NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+"""XML 1.0, section 4.6; LIS speaks XML."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BACKSLASHES = r"(?:\\|%(?:25)*5[cC])+"
 _BASE64_SKIP = (0, 2, 3)
@@ -39,7 +40,7 @@ def build_needles(secret: str) -> list[str]:
     Heads are latin-1 text and bodies UTF-8, so what is not ASCII has two forms as text already.
     """
     raws = _encode(secret)
-    needles = {secret, secret.replace(" ", "+"), *_escape_for_xml(secret)}
+    needles = {secret, secret.replace(" ", "+")}
     for raw in raws:
         needles.update((raw.decode("latin-1"), raw.decode("latin-1").replace(" ", "+")))
         needles.update((raw.hex(), raw.hex().upper()))
@@ -49,7 +50,7 @@ def build_needles(secret: str) -> list[str]:
 
 
 def unescape(text: str) -> Iterator[str]:
-    """Yield ``text``, and what it says once URL and JSON escapes are undone, in either order and ``DEPTH`` deep."""
+    """Yield ``text``, and what it says once URL, JSON and XML escapes are undone, in any order, ``DEPTH`` deep."""
     seen = {text}
     level = [text]
     yield text
@@ -85,14 +86,6 @@ def _escape(secret: str, raws: set[bytes]) -> set[bytes]:
     return {form.encode("utf-8", "surrogateescape") for form in quoted | in_json}
 
 
-def _escape_for_xml(secret: str) -> Iterator[str]:
-    """Yield what XML's writers make of it; LIS speaks XML."""
-    for text in (secret, *(raw.decode("latin-1") for raw in _encode(secret))):
-        for quotes in ({}, {'"': "&quot;"}, {'"': "&quot;", "'": "&apos;"}, {'"': "&quot;", "'": "&#39;"}):
-            yield escape(text, quotes)
-        yield html.escape(text)
-
-
 def _build_base64(raw: bytes) -> Iterator[str]:
     """Yield the characters of Base64 that depend on ``raw`` alone, wherever it stands in what was encoded."""
     for before, skip in enumerate(_BASE64_SKIP):
@@ -114,6 +107,8 @@ def _undo(text: str) -> Iterator[str]:
         if _SURROGATE.search(plain):
             plain = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         yield plain
+    if "&" in text:
+        yield html.unescape(text)
 
 
 def _undo_url(match: re.Match[str]) -> str:
@@ -127,7 +122,7 @@ def _undo_json(match: re.Match[str]) -> str:
 
 
 def _spellings(character: str) -> Iterator[str]:
-    """Yield patterns for one character: itself, URL-encoded, JSON-escaped."""
+    """Yield patterns for one character: itself, URL-encoded, escaped as in JSON and in XML."""
     yield re.escape(character)
     yield from map(_spell_in_url, _encode(character))
     units = character.encode("utf-16-be", "surrogatepass").hex()
@@ -135,6 +130,10 @@ def _spellings(character: str) -> Iterator[str]:
     if character in _SHORT_OF:
         short = _SHORT_OF[character]
         yield f"{_BACKSLASHES}(?:{re.escape(short)}|{_spell_in_url(short.encode())})"
+    code = ord(character)
+    yield f"&(?:amp;)*#(?:0*{code}|[xX]0*{_hex(f'{code:x}')});"
+    if character in _XML_NAMES:
+        yield f"&(?:amp;)*{_XML_NAMES[character]};"
 
 
 def _spell_in_url(raw: bytes) -> str:
