@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, LogFull
+from proxy.tokens.token import build_basic_token
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
@@ -98,7 +99,9 @@ class TrafficLog:
         self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None
         self._free_bytes = queue_bytes * FREE_AT
         self._is_full = False
+        self._refusals = 0
         self._failed = 0
+        self._withheld = 0
         self._reported = 0
         self._lost_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -114,6 +117,8 @@ class TrafficLog:
             return False
         queued = self._writer.queued_bytes
         self._is_full = queued > (self._free_bytes if self._is_full else self._full_bytes)
+        if not self._is_full:
+            self._refusals = 0
         return self._is_full
 
     def stats(self) -> LogStats:
@@ -154,13 +159,16 @@ class TrafficLog:
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Log a closed exchange."""
-        before = self._writer.dropped
+        before = self._writer.dropped + self._withheld
         try:
-            self._records.exchange_closed(exchange)
+            if self._is_one_refusal_more(exchange):
+                self._withheld += 1
+            else:
+                self._records.exchange_closed(exchange)
         except Exception:
             self._failed += 1
             log.exception("record.failed", exchange=exchange.id)
-        if self._writer.dropped != before or self._lost_since is not None:
+        if self._writer.dropped + self._withheld != before or self._lost_since is not None:
             self._watch_loss()
 
     def token_fetched(self, fetch: TokenFetch) -> None:
@@ -176,7 +184,18 @@ class TrafficLog:
 
     @property
     def _dropped(self) -> int:
-        return self._writer.dropped + self._failed
+        return self._writer.dropped + self._withheld + self._failed
+
+    def _is_one_refusal_more(self, exchange: Exchange) -> bool:
+        """Return whether an exchange was refused because the log is full, and is not the first to be.
+
+        The first is recorded. A client that asks on and on must not fill what is kept free for the records of
+        exchanges that were let in; its refusals are counted with what is dropped.
+        """
+        if not isinstance(exchange.error, LogFull):
+            return False
+        self._refusals += 1
+        return self._refusals > 1
 
     def _watch_loss(self) -> None:
         """Tell of records lost: at once on standard error, and in the log itself when there is room again."""
@@ -200,10 +219,18 @@ class TrafficLog:
 
 
 def find_secrets(config: Config) -> Iterator[Secret]:
-    """Yield every secret of a configuration; a client id that stands in the file for all to read is none."""
+    """Yield every secret of a configuration; a client id that stands in the file for all to read is none.
+
+    What Basic makes of a login is one of its own: an upstream may send it back in Base64 once more.
+    """
     for secret in _walk(config):
         if secret.origin != IN_FILE:
             yield secret
+    logins = [(credential.username, credential.password) for credential in config.credential.values()]
+    for username, password in (*logins, (config.outbound.username, config.outbound.password)):
+        if username is not None and password is not None:
+            value = build_basic_token(username, password).authorization
+            yield Secret(value.removeprefix("Basic "), password.origin)
 
 
 def _walk(value: object) -> Iterator[Secret]:

@@ -571,7 +571,7 @@ async def test_an_unusable_configuration_is_refused_without_its_secrets(tmp_path
     flags = ["--verbose"] if command == "serve" else []
     ends = dict(zip(texts, await asyncio.gather(*map(run, texts)), strict=True))
 
-    expected = dict.fromkeys(texts, (2, True, False, []))
+    expected: dict[str, tuple[int, bool, bool, list[Leak]]] = dict.fromkeys(texts, (2, True, False, []))
     if command == "check":
         expected["a log that cannot be opened"] = (0, False, False, [])
     assert ends == expected

@@ -38,7 +38,7 @@ def problem_of(answer: bytes) -> dict[str, Any]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\nContent-Type: application/problem+json\r\n" in head
     assert b"\r\nProxy-Status: rapidsos-proxy; error=" in head
-    document = json.loads(body)
+    document: dict[str, Any] = json.loads(body)
     document["slug"] = document["type"].rpartition(":")[2]
     return document
 

@@ -264,7 +264,8 @@ async def test_a_full_log_refuses_requests_if_told_to(in_front_of: Any, tmp_path
         refused = await ask_until(proxy, 503)
         sent = len(b"".join(peer.received for peer in proxy.upstream.peers).split(b"GET /x ")) - 1
         reader.read_on()
-        await ask_until(proxy, 200)
+        await until(lambda: proxy.service.status().log.queue_bytes == 0)
+        served = await proxy.talk(GET)
         stats = proxy.service.status().log
         count = len(proxy.recorder.exchanges)
         await until(lambda: sum(event["event"] == "exchange.closed" for event in reader.events) == count)
@@ -272,10 +273,40 @@ async def test_a_full_log_refuses_requests_if_told_to(in_front_of: Any, tmp_path
     reader.close()
 
     assert slug_of(refused) == "log_full"
+    assert status_of(served) == 200
     assert b"\r\nRetry-After: 1\r\n" in refused
     assert b"when_full" in refused
     assert stats.dropped == 0
     assert outcomes.index("refused") == sent
+
+
+async def test_refusals_do_not_push_out_the_record_of_what_was_sent(in_front_of: Any, tmp_path: Path) -> None:
+    """A client that asks on and on while the disk is stuck costs no record of an exchange that was let in before."""
+    let_go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head = await peer.read_head()
+            if head.startswith(b"GET /held "):
+                await let_go.wait()
+            peer.send(OK)
+
+    reader = StuckReader(tmp_path / "log")
+    async with in_front_of(script, **log_to(tmp_path / "log", "refuse")) as proxy:
+        held = await proxy.connect()
+        held.send(GET.replace(b"/x", b"/held").replace(b"Host", b"X-Large: " + b"x" * 2000 + b"\r\nHost"))
+        await until(lambda: bool(proxy.upstream.peers and proxy.upstream.peers[0].received))
+        await ask_until(proxy, 503)
+        refused = [status_of(await proxy.talk(GET)) for _ in range(100)]
+        let_go.set()
+        await held.read_answer()
+        reader.read_on()
+    await until(lambda: bool(reader.events) and reader.events[-1]["event"] == "log.stopped")
+    targets = [event["request"]["target"] for event in reader.events if event["event"] == "exchange.closed"]
+    reader.close()
+
+    assert refused == [503] * 100
+    assert targets.count("/api/held") == 1
 
 
 async def test_a_full_log_drops_and_counts_by_default(in_front_of: Any, tmp_path: Path) -> None:

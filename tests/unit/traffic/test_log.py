@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import threading
+from base64 import b64encode
 from contextlib import ExitStack
 
 import pytest
@@ -362,4 +363,6 @@ def test_every_secret_of_a_configuration_is_found():
         "core-password",
         "out-password",
         "admin-password",
+        b64encode(b"a-user-name:core-password").decode(),
+        b64encode(b"out-user:out-password").decode(),
     }
