@@ -63,7 +63,7 @@ see that they are there, and never shown.  Nothing is dialled."""
 _CHECK_END = """\
 examples:
   rapidsos-proxy check --config proxy.toml
-  RAPIDSOS_ENVIRONMENT=sandbox rapidsos-proxy check      # the built-in profile
+  rapidsos-proxy check      # the built-in profile, from the variables that `serve --help` names
 
 exit code 0: sound.  2: not."""
 

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.exchange import Exchange
     from proxy.tokens.token import TokenFetch
+
+
+log = structlog.get_logger(__name__)
 
 
 class Observer(Protocol):
@@ -34,11 +39,17 @@ class Observers:
         self._observers = tuple(observers)
 
     def exchange_closed(self, exchange: Exchange) -> None:
-        """Tell all."""
+        """Tell all; one that fails costs the others nothing."""
         for observer in self._observers:
-            observer.exchange_closed(exchange)
+            try:
+                observer.exchange_closed(exchange)
+            except Exception:
+                log.exception("observer.failed", exchange=exchange.id)
 
     def token_fetched(self, fetch: TokenFetch) -> None:
-        """Tell all."""
+        """Tell all; one that fails costs the others nothing."""
         for observer in self._observers:
-            observer.token_fetched(fetch)
+            try:
+                observer.token_fetched(fetch)
+            except Exception:
+                log.exception("observer.failed", credential=fetch.credential)

@@ -36,7 +36,7 @@ from proxy.traffic.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from proxy.config.models import Config
+    from proxy.config.models import Config, Match
     from proxy.observer import Observer
 
 log = structlog.get_logger(__name__)
@@ -213,7 +213,7 @@ async def run(config: Config, *, announce: Callable[[str], None], observers: Seq
 
 
 def describe_service(service: Service, config: Config) -> list[str]:
-    """Say what listens where, and how to log in to the admin listener."""
+    """Say what listens where, where requests go, and how to log in to the admin listener."""
     made = config.admin.password is None
     login = (
         f"{config.admin.username} / {service.admin_password.reveal()}"
@@ -222,8 +222,13 @@ def describe_service(service: Service, config: Config) -> list[str]:
     )
     return [
         *(f"listener {listener.name}: {listener.url}" for listener in service.listeners),
+        *(f"route {route.name}: {_describe_match(route.match)} -> {route.upstream}" for route in config.route),
         f"admin: {service.admin_url} (login: {login})",
     ]
+
+
+def _describe_match(match: Match) -> str:
+    return f"{match.host or ''}{match.path}"
 
 
 def find_version() -> str:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 TLS_HANDSHAKE = b"\x16\x03"
 """How every TLS ClientHello begins (RFC 8446, section 5.1)."""
@@ -196,8 +197,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_request(self, data: bytes) -> bytes | None:
         """Take one head and what there is of its body; None if the head is not whole yet."""
-        while data.startswith(b"\r\n"):  # RFC 9112, section 2.2
-            data = data[2:]
+        if empty := EMPTY_LINES.match(data):  # RFC 9112, section 2.2
+            data = data[empty.end() :]
         if data and not self._has_begun:
             self._has_begun = True
             self._started = self._relay.clock()
@@ -337,6 +338,11 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse(ClientTimeout(f"the head was not whole within {self._relay.timeouts.head:g} s"))
             else:
                 self._close()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the client has not yet been sent all of its answers."""
+        return self._outlet.has_unsent
 
     def drain(self) -> None:
         """Close if nothing is under way."""

@@ -11,6 +11,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from proxy.errors import Draining
 from proxy.exchange import Exchange
 from proxy.tasks import Tasks
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from proxy.tokens.source import Source
     from proxy.tokens.token import Token
 
+log = structlog.get_logger(__name__)
+
+DRAIN_LOOK_S = 0.05
+"""Between two looks at whether every client has its answer; only while the proxy stops."""
 SWEEP_S = 1.0
 """One look at every connection a second costs less than a timer for each exchange, and no limit needs to be finer."""
 
@@ -152,7 +158,10 @@ class Relay:
             await asyncio.sleep(SWEEP_S)
             now = self.clock()
             for client in list(self._clients):
-                client.check(now)
+                try:
+                    client.check(now)
+                except Exception:  # no time limit of anybody's would hold any more
+                    log.exception("sweep.failed", client=repr(client))
             for pool in self._gate.pools:
                 pool.sweep(now)
 
@@ -164,6 +173,9 @@ class Relay:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.timeouts.drain):
                 await self._idle.wait()
+                # An exchange closes when its answer is handed over; a slow client has yet to take it.
+                while any(client.has_unsent for client in self._clients):  # noqa: ASYNC110 (no event tells of the last)
+                    await asyncio.sleep(DRAIN_LOOK_S)
 
     async def close(self) -> None:
         """End every connection and task."""

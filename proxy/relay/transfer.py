@@ -20,7 +20,6 @@ from proxy.errors import (
     ClientTimeout,
     ExchangeError,
     InternalError,
-    NoToken,
     TokenError,
     UpstreamClosed,
     UpstreamError,
@@ -176,14 +175,23 @@ class Transfer:
             connection = await self._admitted.pool.dial(phases)
         finally:
             attempt.dns_s, attempt.connect_s, attempt.tls_s = phases.dns_s, phases.connect_s, phases.tls_s
-        token = self._admitted.source.current()
-        if token is None:
-            connection.close()
-            detail = "the token expired while the connection was opened, and no other was at hand"
-            raise NoToken(detail, retry_after_s=1)
-        self._token = token
-        attempt.fingerprint = token.fingerprint
+        if self._admitted.source.current() is not self._token:
+            await self._renew_token(connection)
+            attempt.fingerprint = self._token.fingerprint
         self._send(connection)
+
+    async def _renew_token(self, connection: UpstreamConnection) -> None:
+        """Take the token of now; one without a life serves whoever waited for it, and cannot be had again."""
+        if self._token.life_s <= 0:
+            return
+        started = self._relay.clock()
+        try:
+            self._token = self._admitted.source.current() or await self._admitted.source.wait()
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self.exchange.token_wait_s += self._relay.clock() - started
 
     def _begin_attempt(self, *, reused: bool) -> Attempt:
         route = self._admitted.route
@@ -245,7 +253,7 @@ class Transfer:
                 self._attempt.request_done_at = self._last_active
             upstream.send(self._frame(data, last=done), done=done)
             self._forget_what_is_sent()
-        elif body.kept >= self._relay.limits.replay:
+        elif body.kept >= self._relay.limits.replay and not done:
             self._client.pause_reading()
 
     def _frame(self, data: bytes, *, last: bool) -> bytes:

@@ -13,27 +13,45 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from proxy.exchange import Exchange
     from proxy.observer import Observer
 
 
+log = structlog.get_logger(__name__)
+
+
 class Outlet:
     """The sending side of one connection."""
 
-    __slots__ = ("_transport", "_turn", "_unsent")
+    __slots__ = ("_size", "_transport", "_turn", "_unsent")
+
+    MOST = 65_536
+    """Bytes that wait for the end of the turn; more are sent at once, so that the transport can tell that it is full.
+    uvloop delivers many reads in one turn, and what they bring for one slow peer would gather here."""
 
     def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
         """Send to ``transport`` at the end of each turn."""
         self._transport = transport
         self._turn = turn
         self._unsent: list[bytes] = []
+        self._size = 0
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits, here or in the transport."""
+        return bool(self._unsent) or self._transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` at the end of the turn."""
+        """Send ``data`` at the end of the turn, or sooner if it is much."""
         if not self._unsent:
             self._turn.add_outlet(self)
         self._unsent.append(data)
+        self._size += len(data)
+        if self._size > self.MOST:
+            self.flush()
 
     def flush(self) -> None:
         """Send now what waits; nothing of it once the transport is closing."""
@@ -41,6 +59,7 @@ class Outlet:
         if not unsent:
             return
         self._unsent = []
+        self._size = 0
         if self._transport.is_closing():
             return
         if len(unsent) == 1:
@@ -79,7 +98,10 @@ class Turn:
         self._is_ending = False
         outlets, self._outlets = self._outlets, []
         for outlet in outlets:
-            outlet.flush()
+            try:
+                outlet.flush()
+            except Exception:  # one connection's trouble must not leave the others unsent
+                log.exception("outlet.failed")
         closed, self._closed = self._closed, []
         for exchange in closed:
             self._observer.exchange_closed(exchange)

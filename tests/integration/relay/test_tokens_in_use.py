@@ -135,3 +135,12 @@ async def test_401_with_a_dead_token_server_is_relayed(simulator: Simulator) -> 
 
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert b"Invalid Access Token" in answer
+
+
+async def test_a_token_without_a_life_serves_whoever_waited_for_it(simulator: Simulator) -> None:
+    """Also an exchange that has to dial first: the token cannot be asked for again, and is good for this once."""
+    simulator.faults.add(Fault(where="token", kind="fields", fields={"expires_in": 0}))
+    async with running_proxy(document(simulator)) as proxy:
+        answer = await proxy.talk(GET)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
