@@ -46,6 +46,8 @@ TLS_HANDSHAKE = b"\x16\x03"
 """How every TLS ClientHello begins (RFC 8446, section 5.1)."""
 MOST_AHEAD = 65_536
 """Bytes of pipelined requests kept while one is answered; then the client's socket is left unread."""
+MOST_AT_ONCE = 16
+"""Pipelined requests taken in one turn of the loop; a buffer holds thousands of those that are refused on the spot."""
 LINGER_S = 2.0
 """How long bytes of a refused request are read and thrown away, so that a reset does not overtake the answer."""
 
@@ -176,13 +178,25 @@ class ClientConnection(asyncio.Protocol):
         """Take what there is: the body under way, or as many requests as are answered on the spot."""
         if self._transfer is not None:
             data = self._take_body(self._transfer, data)
+        taken = 0
         while data and self._transfer is None and not (self._is_lingering or self._is_stalled):
+            if taken == MOST_AT_ONCE:
+                self._take_later(data)
+                return
+            taken += 1
             rest = self._take_request(data)
             if rest is None:
                 return
             data = rest
         if not self._is_lingering:
             self._buffer = data
+
+    def _take_later(self, data: bytes) -> None:
+        """Leave the rest for the next turn: one client's pipeline must not hold up the others."""
+        self._buffer = data
+        if len(data) > MOST_AHEAD:
+            self.pause_reading()
+        asyncio.get_running_loop().call_soon(self._take_what_waits)
 
     def _take_body(self, transfer: Transfer, data: bytes) -> bytes:
         """Take body bytes; return what lies behind the request."""
@@ -305,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_what_waits(self) -> None:
         """Go on with pipelined requests, unless the client has not yet taken the answers it was sent."""
-        if self._is_stalled or self._is_lingering:
+        if self._is_stalled or self._is_lingering or self._transfer is not None or self._transport.is_closing():
             return
         self.resume_reading()
         if self._buffer:

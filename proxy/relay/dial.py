@@ -77,7 +77,7 @@ class Dialer:
         self._outbound = outbound
         self._tls = tls
         self._own_ports = own_ports
-        self._last_good: dict[str, tuple[float, list[AddressInfo]]] = {}
+        self._last_good: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
 
     async def dial(
         self, destination: Destination, factory: Callable[[], UpstreamConnection], phases: Phases
@@ -101,7 +101,7 @@ class Dialer:
         sock = await self._connect(origin, addresses)
         phases.connect_s = clock() - started
         try:
-            peer = sock.getpeername()
+            peer = _find_peer(origin, sock)
             started = clock()
             connection = await self._wrap(origin, sock, factory)
         except BaseException:
@@ -136,7 +136,7 @@ class Dialer:
             async with asyncio.timeout(self._timeouts.connect):
                 found: list[AddressInfo] = [*await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except (OSError, UnicodeError, TimeoutError) as error:
-            kept = self._last_good.get(host)
+            kept = self._last_good.get((host, port))
             if kept is not None and time.monotonic() - kept[0] < LAST_GOOD_ADDRESS_S:
                 return kept[1]
             reason = (
@@ -144,7 +144,7 @@ class Dialer:
             )
             detail = f"the name {host} did not resolve ({reason}); check DNS on the proxy's machine"
             raise UpstreamDNS(detail) from error
-        self._last_good[host] = (time.monotonic(), found)
+        self._last_good[host, port] = (time.monotonic(), found)
         return found
 
     def _check_address(self, destination: Destination, info: AddressInfo) -> bool:
@@ -244,6 +244,16 @@ class Dialer:
             detail = f"the TLS handshake with {name} did not finish ({_describe(error)})"
             raise UpstreamTLS(detail) from error
         return connection
+
+
+def _find_peer(origin: Origin, sock: socket.socket) -> tuple[str, int]:
+    """Return the address that took the connection, unless it has taken it back since."""
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError as error:
+        detail = f"{origin.host}:{origin.port} closed the connection at once ({_describe(error)})"
+        raise UpstreamRefused(detail) from error
+    return host, port
 
 
 def _pinned(address: str, port: int) -> AddressInfo:

@@ -400,7 +400,9 @@ class Transfer:
         if self._is_over:
             return
         exchange = self.exchange
-        exchange.error = error
+        # Without its traceback, whose frames would keep the client's bytes for as long as the record waits.
+        error.__context__ = error.__cause__ = None
+        exchange.error = error.with_traceback(None)
         exchange.outcome = outcome or _outcome_of(error)
         self._abandon_upstream(error)
         if self._answering.is_under_way:

@@ -315,8 +315,12 @@ class UpstreamConnection(asyncio.Protocol):
         """Go back to the pool, or close, once the answer is whole or thrown away."""
         self._body = None
         self.resume_reading()
-        if self._may_reuse and self._request_done and not self._transport.is_closing():
+        has_unsent = self._outlet.has_unsent
+        if self._may_reuse and self._request_done and not has_unsent and not self._transport.is_closing():
             self._keeper.put_back(self)
+        elif has_unsent:
+            # An orderly close would wait, without a limit, for a peer that has answered and reads no more.
+            self._transport.abort()
         else:
             self._transport.close()
 

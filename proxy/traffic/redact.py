@@ -25,12 +25,15 @@ TAIL_LEAST = 3
 """Characters of a secret's beginning that are masked at a cut; fewer tell nothing, and stand there by chance."""
 WIDEST = 12
 """Characters that one can become: a surrogate pair in JSON, or four bytes in a URL."""
+MOST_STARTS = 1024
+"""Places that are tried for the exact beginning of a secret at a cut: a few milliseconds."""
 ROUNDS = 3
 
 _ESCAPES = Finder([rb"\\", b"&#", b"&amp;", b"&lt;", b"&gt;", b"&quot;", b"&apos;"])
 """A backslash that the text itself has, as JSON renders it, and XML's escapes; a ``&`` alone is in every query."""
-_CUT_ESCAPE = re.compile(r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3})?|\ufffd)+\Z")
-"""An escape that a cut has left unfinished; U+FFFD stands for half of a surrogate pair, or some octets of UTF-8."""
+_CUT_ESCAPE = re.compile(r"(?:[0-9a-fA-F]?%|(?:[0-9a-fA-F]{0,3}u)?\\|\ufffd)+")
+"""An escape that a cut has left unfinished, read backwards; U+FFFD stands for half of a surrogate pair, or some octets
+of UTF-8.  Backwards, since a search for what ends the text would begin anew at each of its characters."""
 
 
 class Redactions:
@@ -107,11 +110,24 @@ class Redactor:
         if not self._needles:
             return text
         window = max(0, len(text) - len(self._needles[0]) * WIDEST)
-        if not any(map(self._ends_within_secret, _build_ends(text[window:]))):
+        end = text[window:]
+        beginning = max(len(plain) - self._find_beginning(plain) for plain in _build_ends(end))
+        if not beginning:
             return text
-        starts = (start for start in range(window, len(text)) if self._begins_secret(text[start:]))
         self._redactions.count += 1
-        return text[: next(starts, window)] + MASK
+        # Each of its characters may be an escape of WIDEST, and the last of them unfinished.
+        first = max(0, len(end) - beginning * WIDEST - (len(end) - _find_cut(end)))
+        return text[: window + self._find_escaped_beginning(end, first)] + MASK
+
+    def _find_escaped_beginning(self, end: str, first: int) -> int:
+        """Return where the beginning of a secret starts, not before ``first``.
+
+        To try for the place takes a look at each; where that is many, whoever wrote the body would choose the cost,
+        and all of them are given up.
+        """
+        if len(end) - first > MOST_STARTS:
+            return first
+        return next((start for start in range(first, len(end)) if self._begins_secret(end[start:])), first)
 
     def _mask_part(self, part: Any, in_plain: bool) -> Any:  # noqa: ANN401, FBT001 (whatever JSON can hold; hot)
         """Mask a part of a record; what has no escapes is looked at only if a secret was seen without them."""
@@ -144,14 +160,15 @@ class Redactor:
         self._redactions.count += escaped
         return text
 
-    def _ends_within_secret(self, plain: str) -> bool:
-        """Return whether ``plain`` ends with the beginning of a secret."""
-        first = max(0, len(plain) - len(self._needles[0]))
-        return any(self._is_beginning(plain[start:]) for start in range(first, len(plain) - TAIL_LEAST + 1))
-
     def _begins_secret(self, text: str) -> bool:
         """Return whether all of ``text``, its escapes undone, is the beginning of a secret."""
         return any(map(self._is_beginning, _build_ends(text)))
+
+    def _find_beginning(self, plain: str) -> int:
+        """Return where the beginning of a secret starts that ``plain`` ends with; its length when it ends with none."""
+        first = max(0, len(plain) - len(self._needles[0]))
+        starts = range(first, len(plain) - TAIL_LEAST + 1)
+        return next((start for start in starts if self._is_beginning(plain[start:])), len(plain))
 
     def _is_beginning(self, plain: str) -> bool:
         return plain[:TAIL_LEAST] in self._heads and any(needle.startswith(plain) for needle in self._needles)
@@ -159,10 +176,16 @@ class Redactor:
 
 def _build_ends(text: str) -> Iterator[str]:
     """Yield what ``text`` says, its escapes undone, with and without an escape that the cut has left unfinished."""
-    for plain in unescape(_CUT_ESCAPE.sub("", text)):
+    for plain in unescape(text[: _find_cut(text)]):
         yield plain
-        if match := _CUT_ESCAPE.search(plain):
-            yield plain[: match.start()]
+        if (cut := _find_cut(plain)) < len(plain):
+            yield plain[:cut]
+
+
+def _find_cut(text: str) -> int:
+    """Return where the escapes begin that a cut has left unfinished; the length when there are none."""
+    match = _CUT_ESCAPE.match(text[::-1])
+    return len(text) - match.end() if match else len(text)
 
 
 def _may_have_escapes(text: str) -> bool:

@@ -92,3 +92,37 @@ async def test_an_upload_waits_for_a_slow_upstream(in_front_of: Any) -> None:
 
         assert stuck > size / 2
         assert body == b"ok"
+
+
+async def test_a_pipeline_of_refusals_holds_nobody_up_and_keeps_nothing(in_front_of: Any) -> None:
+    """Another client is served between them; and what is kept of an error does not keep the bytes it came from."""
+    async with in_front_of(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as proxy:
+        flood, other = await proxy.connect(), await proxy.connect()
+        flood.send(b"GET /nowhere HTTP/1.1\r\nHost: proxy\r\n\r\n" * 5000)
+        other.send(GET)
+        await other.read_answer()
+        exchanges = await proxy.recorder.wait_exchanges(5001)
+        served = [exchange.outcome for exchange in exchanges].index("ok")
+
+        assert served < 4000
+        assert all(exchange.error.__traceback__ is None for exchange in exchanges if exchange.error)
+
+
+async def test_an_upstream_that_answers_early_and_never_reads_loses_its_connection(in_front_of: Any) -> None:
+    """An orderly close would wait for it without a limit, and keep the descriptor."""
+    size = 30_000_000
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await stay.wait()
+
+    stay = asyncio.Event()
+    async with in_front_of(script) as proxy:
+        client = await proxy.connect()
+        client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        await client.read_head()
+        await until(lambda: proxy.service.status().pools[0].busy == 0)
+        stay.set()
+
+        assert proxy.service.status().pools[0].idle == 0
