@@ -30,7 +30,6 @@ from proxy.tasks import Tasks
 from proxy.tls import build_tls_context
 from proxy.tokens.build import build_sources
 from proxy.traffic.log import TrafficLog, find_secrets
-from proxy.traffic.record import capture_bytes
 from proxy.traffic.tally import Tally
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Service:
             self._sources.by_name,
             observer,
             tls,
-            log_bytes=capture_bytes(config.traffic_log.bodies),
+            log_bytes=config.traffic_log.bodies,
             is_log_full=lambda: self._log.is_full,
         )
         self.listeners: list[ListeningSocket] = []
@@ -107,7 +106,6 @@ class Service:
             await self.stop()
             raise
         _ = self._tasks.start(self._relay.sweep(), name="relay.sweep")
-        settle_process()
         log.info("service.started", listeners=len(self.listeners), routes=len(self._config.route))
 
     async def drain(self) -> None:
@@ -201,6 +199,7 @@ async def run(config: Config, *, announce: Callable[[str], None], observers: Seq
     signals = StopSignals()
     service = Service(config, observers)
     await service.start()
+    settle_process()
     for line in describe_service(service, config):
         announce(line)
     await signals.first.wait()

@@ -26,8 +26,6 @@ class PoolSnapshot:
     upstream: str
     idle: int
     busy: int
-    dialled: int
-    reused: int
 
 
 class Pool:
@@ -45,8 +43,6 @@ class Pool:
         self._clock = clock
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
-        self._dialled = 0
-        self._reused = 0
 
     def take(self, *, must_be_quiet: bool) -> UpstreamConnection | None:
         """Take an idle connection, None when there is none.
@@ -61,7 +57,6 @@ class Pool:
             if must_be_quiet and not connection.is_quiet:
                 connection.close()
                 continue
-            self._reused += 1
             return connection
         return None
 
@@ -71,7 +66,6 @@ class Pool:
         Raises:
             UpstreamError: As ``Dialer.dial`` does.
         """
-        self._dialled += 1
         connection = await self._dialer.dial(self._destination, self._build_connection, phases)
         self._open.add(connection)
         return connection
@@ -107,8 +101,6 @@ class Pool:
             upstream=f"{origin.scheme}://{origin.host}:{origin.port}",
             idle=idle,
             busy=len(self._open) - idle,
-            dialled=self._dialled,
-            reused=self._reused,
         )
 
     def _build_connection(self) -> UpstreamConnection:

@@ -38,15 +38,6 @@ class Sources:
         self.by_name = by_name
         self._fetcher = fetcher
 
-    def __getitem__(self, credential: str) -> Source:
-        """Return the source of a credential."""
-        return self.by_name[credential]
-
-    @property
-    def any_usable(self) -> bool:
-        """Whether at least one credential would serve a request at once."""
-        return any(source.current() is not None for source in self.by_name.values())
-
     def statuses(self) -> list[CredentialStatus]:
         """Return how each credential stands."""
         return [source.status() for source in self.by_name.values()]

@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from pydantic import BaseModel
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.tokens.token import TokenFetch
     from proxy.traffic.sink import Sink
 
+T = TypeVar("T")
 STANDARD_OUTPUT = "-"
 STOP_S = 5.0
 """Seconds that stop() gives a slow disk."""
@@ -159,26 +160,24 @@ class TrafficLog:
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Log a closed exchange."""
-        before = self._writer.dropped + self._withheld
-        try:
-            if self._is_one_refusal_more(exchange):
-                self._withheld += 1
-            else:
-                self._records.exchange_closed(exchange)
-        except Exception:
-            self._failed += 1
-            log.exception("record.failed", exchange=exchange.id)
-        if self._writer.dropped + self._withheld != before or self._lost_since is not None:
+        if self._is_one_refusal_more(exchange):
+            self._withheld += 1
             self._watch_loss()
+        else:
+            self._record(self._records.exchange_closed, exchange, exchange=exchange.id)
 
     def token_fetched(self, fetch: TokenFetch) -> None:
         """Log a token call that has ended."""
+        self._record(self._records.token_fetched, fetch, credential=fetch.credential)
+
+    def _record(self, put: Callable[[T], None], subject: T, **name: str) -> None:
+        """Let ``put`` queue a record, and take note of what is lost; ``name`` says of what a failure was."""
         before = self._writer.dropped
         try:
-            self._records.token_fetched(fetch)
+            put(subject)
         except Exception:
             self._failed += 1
-            log.exception("record.failed", credential=fetch.credential)
+            log.exception("record.failed", **name)
         if self._writer.dropped != before or self._lost_since is not None:
             self._watch_loss()
 

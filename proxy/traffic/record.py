@@ -27,14 +27,6 @@ _MILLISECONDS = tuple(f"{number:03d}Z" for number in range(1000))
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
-def capture_bytes(cap: int) -> int:
-    """Return how many bytes of a body the relay should keep for a record that holds ``cap`` of it.
-
-    No more than that: a secret that the cap cuts is known by its beginning.
-    """
-    return cap
-
-
 class Timestamps:
     """Writes moments in RFC 3339; the part that stays the same for a second is kept."""
 

@@ -9,7 +9,9 @@ from harness.running import until
 from harness.upstream import Peer, answering
 
 if TYPE_CHECKING:
-    from harness.running import RawClient, RunningProxy
+    from collections.abc import Callable
+
+    from harness.running import RawClient
 
 GET = b"GET /api/x HTTP/1.1\r\nHost: proxy\r\n\r\n"
 MANY = 20_000
@@ -28,8 +30,8 @@ async def test_a_client_that_pipelines_and_never_reads_is_not_served_on(in_front
         client = await proxy.connect()
         await stop_reading(client)
         client.send(GET * MANY)
-        await until_still(proxy)
-        served = len(proxy.recorder.exchanges)
+        await proxy.recorder.wait_exchanges(1)
+        served = await settled(lambda: len(proxy.recorder.exchanges))
         client.writer.transport.resume_reading()
         for _ in range(served + 100):
             assert (await client.read_answer())[1] == body
@@ -37,12 +39,13 @@ async def test_a_client_that_pipelines_and_never_reads_is_not_served_on(in_front
         assert served < MANY / 2
 
 
-async def until_still(proxy: RunningProxy) -> None:
-    """Wait until no further exchange closes."""
+async def settled(count: Callable[[], int]) -> int:
+    """Wait until a count stays the same for a while; return it."""
     seen = -1
-    while seen != len(proxy.recorder.exchanges) or not seen:
-        seen = len(proxy.recorder.exchanges)
+    while seen != (now := count()):
+        seen = now
         await asyncio.sleep(0.2)
+    return seen
 
 
 async def test_a_connection_whose_client_was_slow_serves_the_next_exchange(in_front_of: Any) -> None:
@@ -86,7 +89,7 @@ async def test_an_upload_waits_for_a_slow_upstream(in_front_of: Any) -> None:
         client = await proxy.connect()
         client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
         await until(lambda: bool(proxy.upstream.peers))
-        stuck = client.writer.transport.get_write_buffer_size()
+        stuck = await settled(client.writer.transport.get_write_buffer_size)
         go_on.set()
         _, body = await client.read_answer()
 

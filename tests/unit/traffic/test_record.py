@@ -5,7 +5,7 @@ import pytest
 from proxy.errors import Malformed, NoToken
 from proxy.exchange import CLIENT_LEFT, REFUSED, TOKEN_FAILED, Exchange
 from proxy.tokens.token import TokenFetch, fingerprint
-from proxy.traffic.record import RecordBuilder, Timestamps, capture_bytes
+from proxy.traffic.record import RecordBuilder, Timestamps
 from proxy.traffic.redact import Redactions, Redactor
 
 NOTHING = Redactor((), Redactions())
@@ -261,8 +261,3 @@ def test_timestamps_are_utc_with_milliseconds(at, text):
     timestamps.build(1.5)
 
     assert timestamps.build(at) == text
-
-
-def test_the_relay_keeps_what_the_record_holds():
-    """More would be memory for nothing: a secret at the cut is known by its beginning."""
-    assert capture_bytes(65_536) == 65_536
