@@ -17,6 +17,7 @@
     |   |   |-- NoRoute                  404
     |   |   |-- MethodNotAllowed         405
     |   |   |-- WrongHost                421  Host that could be a rebound DNS name
+    |   |   |-- ClientLimit              429  more than one client's share of connections or exchanges
     |   |   `-- Loop                     508  our own name in Via
     |   |-- TokenError                   the authorization server
     |   |   `-- NoToken                  503  no valid token could be had in time
@@ -196,6 +197,15 @@ class WrongHost(ClientError):
     slug = "wrong_host"
     title = "The proxy does not answer for this host name"
     proxy_status = "http_request_denied"
+
+
+class ClientLimit(ClientError):
+    """One client has more than its share of connections or exchanges."""
+
+    status = 429
+    slug = "client_limit"
+    title = "This client is at its limit"
+    proxy_status = "connection_limit_reached"
 
 
 class Loop(ClientError):

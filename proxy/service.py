@@ -110,7 +110,7 @@ class Service:
 
     async def drain(self) -> None:
         """Accept nothing new, and let what is under way finish, within timeouts.drain seconds."""
-        log.info("service.draining", in_flight=self._relay.in_flight)
+        log.info("service.draining", in_flight=self._relay.occupancy.in_flight)
         for listener in self.listeners:
             listener.close()
         await self._relay.drain()
@@ -138,8 +138,9 @@ class Service:
             started_at=self._started_at,
             listening=len(self.listeners) == len(self._config.listener) and not relay.is_draining,
             draining=relay.is_draining,
-            in_flight=relay.in_flight,
-            client_connections=relay.connections,
+            in_flight=relay.occupancy.in_flight,
+            client_connections=relay.occupancy.connections,
+            turned_away=relay.occupancy.turned_away,
             credentials=tuple(self._sources.statuses()),
             pools=tuple(PoolStatus(pool.upstream, pool.idle, pool.busy) for pool in relay.pool_snapshots()),
             log=self._log.stats(),

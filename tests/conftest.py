@@ -69,6 +69,7 @@ class HealthyProxy:
             listening=True,
             draining=False,
             in_flight=3,
+            turned_away=0,
             client_connections=7,
             credentials=(self.credential,),
             pools=(PoolStatus("https://up.example", idle=4, busy=2),),

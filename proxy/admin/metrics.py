@@ -133,6 +133,7 @@ def _collect_state(status: ProxyStatus) -> Iterator[Metric]:
     yield _build_gauge("draining", "1 while it is stopping.", status.draining)
     yield _build_gauge("exchanges_in_flight", "Exchanges begun and not closed.", status.in_flight)
     yield _build_gauge("client_connections", "Open connections of clients.", status.client_connections)
+    yield _build_counter("turned_away", "Connections closed without an answer, beyond a limit.", status.turned_away)
     pool = GaugeMetricFamily(f"{PREFIX}pool_connections", "Connections to upstreams.", labels=("upstream", "state"))
     for one in status.pools:
         pool.add_metric((one.upstream, "idle"), one.idle)

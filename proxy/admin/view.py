@@ -41,6 +41,7 @@ class ProxyStatus:
         draining: Whether the proxy is stopping and takes no new exchanges.
         in_flight: Exchanges begun and not closed.
         client_connections: Open connections of clients, idle ones included.
+        turned_away: Connections closed without an answer, far beyond a limit.
         credentials: One for each credential, in the configuration's order.
         pools: One for each upstream.
         log: The traffic log's counts.
@@ -52,6 +53,7 @@ class ProxyStatus:
     draining: bool
     in_flight: int
     client_connections: int
+    turned_away: int
     credentials: tuple[CredentialStatus, ...]
     pools: tuple[PoolStatus, ...]
     log: LogStats

@@ -178,8 +178,12 @@ class Limits(Model):
     """Bytes of a request's body kept until the upstream has answered, in case it must be sent again."""
     connections: Count = 10_000
     """Client connections."""
+    client_connections: Count = 5_000
+    """The same, of one client address."""
     in_flight: Count = 1_000
     """Exchanges under way at once."""
+    client_in_flight: Count = 500
+    """The same, of one client address."""
     log_queue: Size = 64 * 1024 * 1024
     """Bytes of traffic records that wait to be written."""
 

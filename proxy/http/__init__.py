@@ -1,6 +1,7 @@
 """HTTP/1 as bytes and rules, without a socket: PURE, all of it.
 
 head       bytes to a head, strictly (RFC 9112, sections 2 to 4)
+scan       where a head ends, while it arrives in pieces
 fields     field sections, parsed once and remembered (RFC 9110 and 9112, section 5 of each)
 framing    where a body ends, and chunks (RFC 9112, sections 6 and 7)
 authority  hosts and ports as they are written

@@ -253,6 +253,17 @@ def response_body(method: str, head: ResponseHead) -> BodyReader:
     return LengthBody(length) if length else NO_BODY
 
 
+def announces_what_must_not_come(method: str, head: ResponseHead) -> bool:
+    """Return whether an answer without a body announces one all the same.
+
+    To HEAD, and in a 304, it may (RFC 9110, section 8.6).  A faulty server sends it, too, and what comes late would be
+    read as the beginning of the next answer: such a connection carries no other request.
+    """
+    if method != "HEAD" and head.status not in NO_CONTENT_STATUSES:
+        return False
+    return any(length.strip("0") for length in head.all("content-length")) or bool(head.all("transfer-encoding"))
+
+
 def build_chunk(data: bytes) -> bytes:
     """Frame ``data``, which is not empty, as one chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -4,10 +4,12 @@ listener   the sockets that clients connect to
 client     one client's connection: requests in, answers out
 transfer   one exchange under way: token, connection, request, answer, and every way it can end
 answering  the answer's way to the client, or one of our own
+occupancy  who is here, in all and of each client, and whether there is room
 gate       who may send what, by which route, with whose token
 pool       the connections to one destination
 dial       a new connection: name, address, corporate proxy, TLS
 upstream   one upstream connection: a request out, its answer in
+wire       our end of one connection: sends gathered, reading paused
 turn       the end of a turn of the loop: what it brought is sent, what it closed is recorded
 relay      what all exchanges share: limits, clocks, the sweep, the observers
 build      configuration to a relay

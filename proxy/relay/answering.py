@@ -41,6 +41,10 @@ class ClientSide(Protocol):
         """Go on with the request's body."""
         ...
 
+    def took_some(self) -> bool:
+        """Return whether the client has taken any of its answer since this was last asked."""
+        ...
+
     def exchange_over(self, *, keep_alive: bool) -> None:
         """The exchange has ended; the connection serves the next request, or closes."""
         ...

@@ -55,7 +55,6 @@ def build_relay(
         routes,
         sources,
         _build_pools(config, routes, tls, turn),
-        most_in_flight=config.limits.in_flight,
         is_log_full=is_log_full,
     )
     # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.

@@ -8,30 +8,17 @@ ambiguous ends the connection: nobody can tell where the next request would begi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from proxy.errors import (
-    BodyTooLarge,
-    ClientError,
-    ClientTimeout,
-    ExchangeError,
-    HeadTooLarge,
-    InternalError,
-    Malformed,
-    Overloaded,
-    TargetTooLong,
-)
+from proxy.errors import BodyTooLarge, ClientError, ClientTimeout, ExchangeError, HeadTooLarge, InternalError
 from proxy.exchange import CLIENT_LEFT
 from proxy.http.framing import NO_BODY, LengthBody, request_body
-from proxy.http.head import HEAD_END, parse_request_head
+from proxy.http.head import parse_request_head
+from proxy.http.scan import HeadScanner, skip_empty_lines
 from proxy.relay.transfer import Transfer
-from proxy.relay.turn import Outlet
+from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
     from proxy.exchange import Exchange
@@ -40,16 +27,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-EMPTY_LINES = re.compile(rb"(?:\r\n)+")
-BARE_LF = re.compile(rb"(?<!\r)\n")
-TLS_HANDSHAKE = b"\x16\x03"
-"""How every TLS ClientHello begins (RFC 8446, section 5.1)."""
 MOST_AHEAD = 65_536
 """Bytes of pipelined requests kept while one is answered; then the client's socket is left unread."""
 MOST_AT_ONCE = 16
 """Pipelined requests taken in one turn of the loop; a buffer holds thousands of those that are refused on the spot."""
 LINGER_S = 2.0
-"""How long bytes of a refused request are read and thrown away, so that a reset does not overtake the answer."""
+"""Silence after which a client that has had its last answer is no longer waited for."""
+LONGEST_LINGER_S = 30.0
+"""How long what it still sends is read and thrown away: as long as nginx does it for an upload that was refused."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -64,15 +49,16 @@ class ClientConnection(asyncio.Protocol):
         "_has_begun",
         "_is_lingering",
         "_is_parsing",
-        "_is_paused",
         "_is_stalled",
+        "_last_active",
         "_listener",
-        "_outlet",
         "_relay",
-        "_searched",
+        "_scanner",
         "_started",
+        "_takes_later",
         "_transfer",
         "_transport",
+        "_wire",
     )
 
     def __init__(self, relay: Relay, listener: str) -> None:
@@ -80,20 +66,21 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self._listener = listener
         self._transport = cast("asyncio.Transport", None)
-        self._outlet = cast("Outlet", None)
+        self._wire = cast("Wire", None)
         self._address = ""
         self._buffer = b""
-        self._searched = 0
+        self._scanner = HeadScanner(relay.limits)
         self._body: BodyReader = NO_BODY
         self._transfer: Transfer | None = None
         self._started = 0.0
         self._deadline = 0.0
+        self._last_active = 0.0
         self._eof = False
         self._has_begun = False
         self._is_lingering = False
         self._is_parsing = False
-        self._is_paused = False
         self._is_stalled = False
+        self._takes_later = False
 
     def __repr__(self) -> str:
         """Return the client's address and what the connection is doing."""
@@ -103,41 +90,47 @@ class ClientConnection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a new connection, or refuse it at once if there are too many."""
+        """Take a new connection; one that may not be here, or is one too many, is refused before a byte is read."""
         self._transport = cast("asyncio.Transport", transport)
-        self._outlet = Outlet(self._transport, self._relay.turn)
+        self._wire = Wire(self._transport, self._relay.turn)
         peer = transport.get_extra_info("peername")
-        self._address = peer[0] if peer else ""
-        now = self._relay.clock()
-        self._started = now
-        self._deadline = now + self._relay.timeouts.head
-        if not self._relay.add_client(self):
-            self._refuse(Overloaded("too many connections (limits.connections)", retry_after_s=1))
+        if peer is None:  # it has gone again
+            self._transport.abort()
+            return
+        self._address = peer[0]
+        self._started = self._relay.clock()
+        self._deadline = self._started + self._relay.timeouts.head
+        try:
+            if not self._relay.arrive(self, self._listener, self._address):
+                self._transport.abort()
+        except ExchangeError as error:
+            self._refuse(error)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""
         if self._is_lingering:
-            return
-        if self._transfer is not None and not self._body.is_complete:
+            self._last_active = self._relay.clock()
+        elif self._transfer is not None and not self._body.is_complete:
             self._guarded_take(data)
-        elif self._transfer is not None or self._is_stalled:
+        elif self._transfer is not None or self._is_stalled or self._takes_later:
             self._buffer += data
             if len(self._buffer) > MOST_AHEAD:
-                self.pause_reading()
+                self._wire.pause_reading()
         else:
             data, self._buffer = self._buffer + data if self._buffer else data, b""
             self._guarded_take(data)
 
     def eof_received(self) -> bool:
-        """Go on answering a client that has only closed its sending side, once its request is whole."""
+        """Go on answering a client that has only closed its sending side, as far as its requests are whole."""
         self._eof = True
-        self._outlet.flush()
-        transfer = self._transfer
-        return transfer is not None and self._body.is_complete
+        self._wire.flush()
+        if self._transfer is not None:
+            return self._body.is_complete
+        return bool(self._buffer) and (self._is_stalled or self._takes_later)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (how it ended makes no difference)
         """Tell the transfer under way."""
-        self._relay.remove_client(self)
+        self._relay.leave(self)
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             transfer.client_lost()
@@ -186,17 +179,25 @@ class ClientConnection(asyncio.Protocol):
             taken += 1
             rest = self._take_request(data)
             if rest is None:
-                return
+                break
             data = rest
-        if not self._is_lingering:
-            self._buffer = data
+        if self._is_lingering:
+            return
+        self._buffer = data
+        if self._eof and self._transfer is None and not self._is_stalled:
+            self._end_of_requests()
 
     def _take_later(self, data: bytes) -> None:
         """Leave the rest for the next turn: one client's pipeline must not hold up the others."""
         self._buffer = data
+        self._takes_later = True
         if len(data) > MOST_AHEAD:
-            self.pause_reading()
-        asyncio.get_running_loop().call_soon(self._take_what_waits)
+            self._wire.pause_reading()
+        asyncio.get_running_loop().call_soon(self._take_what_was_left)
+
+    def _take_what_was_left(self) -> None:
+        self._takes_later = False
+        self._take_what_waits()
 
     def _take_body(self, transfer: Transfer, data: bytes) -> bytes:
         """Take body bytes; return what lies behind the request."""
@@ -210,22 +211,20 @@ class ClientConnection(asyncio.Protocol):
         return rest
 
     def _take_request(self, data: bytes) -> bytes | None:
-        """Take one head and what there is of its body; None if the head is not whole yet."""
-        if empty := EMPTY_LINES.match(data):  # RFC 9112, section 2.2
-            data = data[empty.end() :]
+        """Take one head and what there is of its body; return what lies behind, None if the head is not whole yet."""
+        data = skip_empty_lines(data)
         if data and not self._has_begun:
             self._has_begun = True
             self._started = self._relay.clock()
             self._deadline = self._started + self._relay.timeouts.head
         exchange: Exchange | None = None
         try:
-            end = self._find_head_end(data)
+            end = self._scanner.find_end(data)
             if end < 0:
-                self._buffer = data
                 return None
             exchange = self._relay.open_exchange(self._listener, self._address, self._started)
-            body = self._read_head(exchange, data[: end + 4])
-            payload, rest = body.feed(data[end + 4 :])
+            body = self._read_head(exchange, data[:end])
+            payload, rest = body.feed(data[end:])
             self._check_size(len(payload))
         except ClientError as error:
             self._refuse(error, exchange)
@@ -233,7 +232,6 @@ class ClientConnection(asyncio.Protocol):
         if payload:
             exchange.request_body.add(payload)
         self._body = body
-        self._searched = 0
         self._transfer = transfer = Transfer(self._relay, self, exchange, body)
         transfer.start(done=body.is_complete)
         return rest
@@ -257,31 +255,11 @@ class ClientConnection(asyncio.Protocol):
             detail = f"the body is larger than {most} bytes (limits.body)"
             raise BodyTooLarge(detail)
 
-    def _find_head_end(self, data: bytes) -> int:
-        """Find the empty line, -1 if it is not there yet.
-
-        Raises:
-            Malformed: If it can never come, so that nobody waits for the time limit to be told.
-            HeadTooLarge, TargetTooLong: If a limit is passed.
-        """
-        limits = self._relay.limits
-        end = data.find(HEAD_END, self._searched)
-        size = end if end >= 0 else len(data)
-        if size > limits.line and data.find(b"\r\n", 0, limits.line + 2) < 0:
-            detail = f"the request line is longer than {limits.line} bytes (limits.line)"
-            raise TargetTooLong(detail)
-        if size > limits.head:
-            detail = f"the head is longer than {limits.head} bytes (limits.head)"
-            raise HeadTooLarge(detail)
-        if end < 0:
-            if data.startswith(TLS_HANDSHAKE):
-                detail = "this listener speaks plain HTTP, and a TLS handshake arrived; use http:// in the client"
-                raise Malformed(detail)
-            if BARE_LF.search(data, max(0, self._searched - 1)):
-                detail = "a line of the head does not end in CRLF"
-                raise Malformed(detail)
-            self._searched = max(0, len(data) - 3)
-        return end
+    def _end_of_requests(self) -> None:
+        """Close after the last answer to a client that sends no more; half a head leaves a record."""
+        if self._buffer:
+            self._record_half_a_head()
+        self._close()
 
     # What a transfer calls.
 
@@ -289,27 +267,26 @@ class ClientConnection(asyncio.Protocol):
         """Send bytes to the client."""
         if self._transfer is not None:
             self._transfer.exchange.bytes_out += len(data)
-        self._outlet.write(data)
+        self._wire.write(data)
 
     def pause_reading(self) -> None:
-        """Leave further bytes in the kernel."""
-        if not self._is_paused and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+        """Let the request's body wait in the kernel."""
+        self._wire.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        if self._is_paused:
-            self._is_paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        """Go on with the request's body."""
+        self._wire.resume_reading()
+
+    def took_some(self) -> bool:
+        """Return whether the client has taken any of its answer since this was last asked."""
+        return self._wire.took_some()
 
     def exchange_over(self, *, keep_alive: bool) -> None:
         """Serve the next request, or close."""
         self._transfer = None
         self._has_begun = False
         self._body = NO_BODY
-        if not keep_alive or self._eof:
+        if not keep_alive:
             self._close()
             return
         self._started = self._relay.clock()
@@ -319,22 +296,25 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_what_waits(self) -> None:
         """Go on with pipelined requests, unless the client has not yet taken the answers it was sent."""
-        if self._is_stalled or self._is_lingering or self._transfer is not None or self._transport.is_closing():
+        if self._is_lingering or self._transfer is not None or self._transport.is_closing():
             return
-        self.resume_reading()
-        if self._buffer:
+        if self._buffer and not self._is_stalled:
+            self._wire.resume_reading()
             data, self._buffer = self._buffer, b""
             self._guarded_take(data)
+        elif self._buffer or self._takes_later:
+            return
+        elif self._eof:
+            self._close()
+        elif not self._is_stalled:
+            self._wire.resume_reading()
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer: what has no length would look complete after a mere close."""
         if reset:
-            sock = self._transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+            self._wire.reset()
         else:
-            self._outlet.flush()
+            self._wire.flush()
             self._transport.close()
 
     # What the relay calls.
@@ -343,10 +323,12 @@ class ClientConnection(asyncio.Protocol):
         """End what takes too long; called once a second."""
         if self._transfer is not None:
             self._transfer.check(now)
+        elif self._is_lingering:
+            self._check_lingering(now)
+        elif self._is_stalled and self._wire.took_some():
+            self._deadline = max(self._deadline, now + self._relay.timeouts.silence)
         elif now > self._deadline:
-            if self._is_lingering:
-                self._check_lingering(now)
-            elif self._is_stalled:
+            if self._is_stalled:
                 self._transport.abort()
             elif self._buffer:
                 self._refuse(ClientTimeout(f"the head was not whole within {self._relay.timeouts.head:g} s"))
@@ -356,7 +338,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def has_unsent(self) -> bool:
         """Whether the client has not yet been sent all of its answers."""
-        return self._outlet.has_unsent
+        return self._wire.has_unsent
 
     def drain(self) -> None:
         """Close if nothing is under way."""
@@ -367,7 +349,7 @@ class ClientConnection(asyncio.Protocol):
         """End what is under way with ``error``: the time for draining is over."""
         if self._transfer is not None:
             self._transfer.abort(error)
-        self._outlet.flush()
+        self._wire.flush()
         self._transport.close()
 
     def _refuse(self, error: ExchangeError, exchange: Exchange | None = None) -> None:
@@ -394,18 +376,22 @@ class ClientConnection(asyncio.Protocol):
         for sending only, and what still comes is thrown away (RFC 9112, section 9.6).
         """
         self._buffer = b""
-        self._outlet.flush()
+        self._wire.flush()
         self._is_lingering = True
-        self._started = self._relay.clock()
-        self._deadline = self._started + LINGER_S
+        self._started = self._last_active = self._relay.clock()
         if self._eof or self._transport.is_closing() or not self._transport.can_write_eof():
             self._transport.close()
             return
         self._transport.write_eof()
-        self.resume_reading()
+        self._wire.resume_reading()
 
     def _check_lingering(self, now: float) -> None:
-        """Give the client its time to take what is left of the answer, and not more."""
-        unsent = self._transport.get_write_buffer_size()
-        if not unsent or now > self._started + self._relay.timeouts.silence:
+        """Give the client its time to take what is left of the answer, and to end what it was sending."""
+        if self._wire.took_some():
+            self._last_active = now
+        if self._wire.has_unsent:
+            is_over = now > self._last_active + self._relay.timeouts.silence
+        else:
+            is_over = now > self._last_active + LINGER_S or now > self._started + LONGEST_LINGER_S
+        if is_over:
             self._transport.abort()

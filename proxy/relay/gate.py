@@ -1,7 +1,7 @@
 """The door: who may send what, which route takes it, and with whose token it goes on.
 
-The rule of this file: it decides and raises; it sends nothing.  The order matters: a stranger learns nothing about
-routes, and a request that is refused has cost no token, no connection and no look-up of a name.
+The rule of this file: it decides and raises; it sends nothing.  The order matters: a stranger is refused before a byte
+of his is read, and a request that is refused has cost no token, no connection and no look-up of a name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 
-from proxy.errors import ClientNotAllowed, LogFull, Overloaded
+from proxy.errors import ClientNotAllowed, LogFull
 from proxy.http.problem import is_answered_here
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 RETRY_AFTER_S = 1
-"""Told to a client beyond the limits: a second on, others will have been answered."""
+"""Told to a client when the log is full: a second on, a part of it will have been written."""
 
 
 @dataclass(slots=True)
@@ -77,7 +77,6 @@ class Gate:
         sources: Mapping[str, Source],
         pools: Mapping[str, Pool],
         *,
-        most_in_flight: int,
         is_log_full: Callable[[], bool],
     ) -> None:
         """Decide by these.
@@ -87,14 +86,12 @@ class Gate:
             routes: The route table.
             sources: By credential.
             pools: By route; routes to the same destination share one.
-            most_in_flight: Exchanges at once (limits.in_flight).
             is_log_full: Whether exchanges are refused because the traffic log cannot take their records.
         """
         self._rules = rules
         self._routes = routes
         self._sources = sources
         self._pools = pools
-        self._most_in_flight = most_in_flight
         self._is_log_full = is_log_full
 
     @property
@@ -102,34 +99,42 @@ class Gate:
         """Every pool, once each."""
         return dict.fromkeys(self._pools.values())
 
-    def admit(self, exchange: Exchange, *, in_flight: int) -> Admitted | None:
+    def check_client(self, listener: str, address: str) -> Address:
+        """Let a client in, whatever it may ask for.
+
+        Args:
+            listener: Name of the one that it came to.
+            address: Its own, as text.
+
+        Raises:
+            ClientNotAllowed: If it is in none of the listener's networks.
+        """
+        client = self._rules[listener].find_client(address)
+        if client is None:
+            detail = f"{address} is in none of the networks of listener {listener}; see its allow"
+            raise ClientNotAllowed(detail)
+        return client
+
+    def admit(self, exchange: Exchange) -> Admitted | None:
         """Let an exchange in.
 
         Args:
             exchange: Its route and credential are filled in.
-            in_flight: Exchanges under way, this one included.
 
         Returns:
             None when it asks for the proxy itself: OPTIONS of a kind that is answered here.
 
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
-            Overloaded, LogFull: If the proxy cannot take it now.
+            LogFull: If the proxy cannot take it now.
             ClientError: As ``Admission.admit`` and ``RouteTable.match`` do.
         """
-        rules = self._rules[exchange.listener]
-        client = rules.find_client(exchange.client)
-        if client is None:
-            detail = f"{exchange.client} is in none of the networks of listener {exchange.listener}; see its allow"
-            raise ClientNotAllowed(detail)
-        if in_flight > self._most_in_flight:
-            detail = f"more than {self._most_in_flight} exchanges are in flight (limits.in_flight)"
-            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+        client = self.check_client(exchange.listener, exchange.client)
         if self._is_log_full():
             detail = 'the traffic log cannot be written, and traffic_log.when_full = "refuse"'
             raise LogFull(detail, retry_after_s=RETRY_AFTER_S)
         head = cast("RequestHead", exchange.request)
-        target = rules.admission.admit(head)
+        target = self._rules[exchange.listener].admission.admit(head)
         if is_answered_here(head, target):
             return None
         matched = self._routes.match(exchange.listener, head, target, client)

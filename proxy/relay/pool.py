@@ -44,20 +44,15 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
 
-    def take(self, *, must_be_quiet: bool) -> UpstreamConnection | None:
-        """Take an idle connection, None when there is none.
-
-        Args:
-            must_be_quiet: For a request that must not be sent twice: skip connections the peer has closed.
-        """
+    def take(self) -> UpstreamConnection | None:
+        """Take an idle connection, None when there is none; those that the peer has closed are left out."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_closed:
                 continue
-            if must_be_quiet and not connection.is_quiet:
-                connection.close()
-                continue
-            return connection
+            if connection.is_quiet:
+                return connection
+            connection.close()
         return None
 
     async def dial(self, phases: Phases) -> UpstreamConnection:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.errors import Draining
+from proxy.errors import ClientNotAllowed, Draining
 from proxy.exchange import Exchange
+from proxy.relay.occupancy import STRANGERS, Occupancy
 from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Relay:
         log_bytes: How much of a body the traffic log wants.
         tasks: Owner of the tasks of exchanges that wait.
         turn: The present turn of the event loop.
+        occupancy: Who is here.
         is_draining: Whether the process is stopping.
-        in_flight: Exchanges under way.
     """
 
     def __init__(
@@ -88,34 +89,53 @@ class Relay:
         self.log_bytes = log_bytes
         self.tasks = Tasks()
         self.turn = turn
+        self.occupancy = Occupancy(config.limits)
         self.is_draining = False
-        self.in_flight = 0
-        self._clients: set[ClientConnection] = set()
+        self._clients: dict[ClientConnection, str] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._id_prefix = secrets.token_hex(4)
         self._opened = 0
 
-    @property
-    def connections(self) -> int:
-        """How many clients are connected."""
-        return len(self._clients)
-
     # What connections and transfers call.
 
-    def add_client(self, client: ClientConnection) -> bool:
-        """Take note of a connection; False if it is one too many."""
-        self._clients.add(client)
-        return len(self._clients) <= self.limits.connections
+    def arrive(self, client: ClientConnection, listener: str, address: str) -> bool:
+        """Take note of a connection; False if it is to be closed at once, without an answer.
 
-    def remove_client(self, client: ClientConnection) -> None:
+        Raises:
+            ClientNotAllowed: If this client may not use the listener.
+            Overloaded, ClientLimit: If there are too many connections; this one is to be told so.
+        """
+        try:
+            self._gate.check_client(listener, address)
+        except ClientNotAllowed:
+            if not self._count_arrival(client, address, STRANGERS):
+                return False
+            raise
+        if not self._count_arrival(client, address, address):
+            return False
+        self.occupancy.check_connections(address)
+        return True
+
+    def _count_arrival(self, client: ClientConnection, address: str, counted_as: str) -> bool:
+        if not self.occupancy.arrive(counted_as):
+            # Each power of two: who does this does it thousands of times.
+            if self.occupancy.turned_away.bit_count() == 1:
+                log.warning("client.turned_away", client=address, so_far=self.occupancy.turned_away)
+            return False
+        self._clients[client] = counted_as
+        return True
+
+    def leave(self, client: ClientConnection) -> None:
         """Forget a closed connection."""
-        self._clients.discard(client)
+        counted_as = self._clients.pop(client, None)
+        if counted_as is not None:
+            self.occupancy.leave(counted_as)
 
     def open_exchange(self, listener: str, client: str, started: float) -> Exchange:
         """Open an exchange whose first byte came at ``started``."""
         self._opened += 1
-        self.in_flight += 1
+        self.occupancy.begin(client)
         self._idle.clear()
         started_at = self.wall_clock() - (self.clock() - started)
         return Exchange(f"{self._id_prefix}-{self._opened:x}", started_at, started, listener, client)
@@ -131,7 +151,8 @@ class Relay:
         """
         if self.is_draining:
             raise Draining(retry_after_s=1)
-        admitted = self._gate.admit(exchange, in_flight=self.in_flight)
+        self.occupancy.check_exchanges(exchange.client)
+        admitted = self._gate.admit(exchange)
         exchange.queue_s = self.clock() - exchange.started
         return admitted
 
@@ -141,8 +162,8 @@ class Relay:
 
     def exchange_closed(self, exchange: Exchange, token: Token | None) -> None:
         """Take an exchange that has its outcome, and tell the observers."""
-        self.in_flight -= 1
-        if not self.in_flight:
+        self.occupancy.end(exchange.client)
+        if not self.occupancy.in_flight:
             self._idle.set()
         if exchange.request_body.total:
             exchange.bytes_in += exchange.request_body.total
@@ -156,14 +177,16 @@ class Relay:
         """Look at every connection once a second, for ever."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            now = self.clock()
-            for client in list(self._clients):
-                try:
-                    client.check(now)
-                except Exception:  # no time limit of anybody's would hold any more
-                    log.exception("sweep.failed", client=repr(client))
-            for pool in self._gate.pools:
-                pool.sweep(now)
+            self._look(self.clock())
+
+    def _look(self, now: float) -> None:
+        for client in list(self._clients):
+            try:
+                client.check(now)
+            except Exception:  # no time limit of anybody's would hold any more
+                log.exception("sweep.failed", client=repr(client))
+        for pool in self._gate.pools:
+            pool.sweep(now)
 
     async def drain(self) -> None:
         """Finish what is under way, within the drain limit; then cut the rest."""

@@ -58,6 +58,8 @@ log = structlog.get_logger(__name__)
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 """Sent again when a connection dies before the answer.  RFC 9110, section 9.2.2 would allow PUT and DELETE; what they
 do at RapidSOS is not documented, so they are left to the client."""
+SERVER_ERROR = 500
+"""RFC 9110, section 15.6: from here on."""
 
 
 class Transfer:
@@ -160,7 +162,7 @@ class Transfer:
         """Take an idle connection, or start dialling one; ``fresh`` never takes an idle one."""
         self._token = token
         pool = self._admitted.pool
-        connection = None if fresh else pool.take(must_be_quiet=self._request.method not in IDEMPOTENT)
+        connection = None if fresh else pool.take()
         if connection is None:
             self._start_task(self._dial, "exchange.dial")
         else:
@@ -298,7 +300,7 @@ class Transfer:
                 self._start_task(partial(self._replace_token, head, body), "exchange.replace")
                 return
             self._relay.reject(self._admitted.source, self._token)
-        elif self._token_replaced:
+        elif self._token_replaced and head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
             self._admitted.source.prove(self._token)
         self._answering.take_head(head, body, request_done=self._request_done)
 
@@ -431,6 +433,8 @@ class Transfer:
         """
         if self._task is not None or self._is_over:
             return
+        if self._client_stalled and self._client.took_some():
+            self._last_active = now
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
             self.fail(error(f"{what} within {limit_s:g} s"))

@@ -13,10 +13,10 @@ import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.errors import ExchangeError, UpstreamClosed, UpstreamProtocol
-from proxy.http.framing import response_body
+from proxy.http.framing import announces_what_must_not_come, response_body
 from proxy.http.head import HEAD_END, ResponseHead, parse_response_head
 from proxy.http.headers import allows_reuse
-from proxy.relay.turn import Outlet
+from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,19 +80,18 @@ class UpstreamConnection(asyncio.Protocol):
         "_body",
         "_buffer",
         "_held",
-        "_is_paused",
         "_keeper",
         "_may_reuse",
         "_method",
         "_most_fields",
         "_most_head",
-        "_outlet",
         "_poll",
         "_request_done",
         "_saw_eof",
         "_taker",
         "_transport",
         "_turn",
+        "_wire",
         "address",
         "has_answered",
         "idle_since",
@@ -105,12 +104,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._most_head = most_head
         self._most_fields = most_fields
         self._transport = cast("asyncio.Transport", None)
-        self._outlet = cast("Outlet", None)
+        self._wire = cast("Wire", None)
         self._taker: AnswerTaker | None = None
         self._body: BodyReader | None = None
         self._buffer = b""
         self._held = False
-        self._is_paused = False
         self._method = ""
         self._may_reuse = False
         self._request_done = False
@@ -134,8 +132,8 @@ class UpstreamConnection(asyncio.Protocol):
     def is_quiet(self) -> bool:
         """Whether the kernel has nothing to read from it.
 
-        An idle connection that can be read has been closed by the peer, though the loop may not have got to it
-        yet.  Asked before a request that must not be sent twice: one system call against one lost request.
+        An idle connection that can be read has been closed by the peer, or holds what nobody asked for, though the
+        loop may not have got to it yet: one system call against a lost request, or an answer to another one.
         """
         if self._poll is None:
             self._poll = select.poll()
@@ -150,26 +148,22 @@ class UpstreamConnection(asyncio.Protocol):
         self._may_reuse = False
         self._request_done = done
         self.has_answered = False
-        self._outlet.write(data)
+        self._wire.write(data)
 
     def send(self, data: bytes, *, done: bool) -> None:
         """Send more of the request's body, framed; ``done`` with the last of it."""
         self._request_done = done
         if data:
-            self._outlet.write(data)
+            self._wire.write(data)
 
     def pause_reading(self) -> None:
         """Let the answer wait in the kernel: the client is slower."""
-        if not self._is_paused and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+        self._wire.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on with the answer."""
-        if self._is_paused and not self._held:
-            self._is_paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        if not self._held:
+            self._wire.resume_reading()
 
     def hold(self) -> None:
         """Keep the answer whose head was just told for later: it may be replaced by a better one."""
@@ -213,7 +207,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        self._outlet = Outlet(self._transport, self._turn)
+        self._wire = Wire(self._transport, self._turn)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the answer; bytes that nobody asked for end the connection."""
@@ -295,7 +289,7 @@ class UpstreamConnection(asyncio.Protocol):
             taker.answer_interim(head)
             return
         body = self._body = response_body(self._method, head)
-        self._may_reuse = allows_reuse(head)
+        self._may_reuse = allows_reuse(head) and not announces_what_must_not_come(self._method, head)
         taker.answer_head(head, body)
 
     def _take_body(self, taker: AnswerTaker, data: bytes) -> None:
@@ -315,7 +309,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Go back to the pool, or close, once the answer is whole or thrown away."""
         self._body = None
         self.resume_reading()
-        has_unsent = self._outlet.has_unsent
+        has_unsent = self._wire.has_unsent
         if self._may_reuse and self._request_done and not has_unsent and not self._transport.is_closing():
             self._keeper.put_back(self)
         elif has_unsent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from harness.upstream import Peer, answering
 
 from proxy.simulator.rehearsal import GZIPPED
@@ -114,26 +115,59 @@ async def test_http_1_0_client_gets_no_chunks(in_front_of: Any) -> None:
 
 
 async def test_head_204_and_304_have_no_body(in_front_of: Any) -> None:
-    """RFC 9112, section 6.3: whatever their fields say; the connection goes on."""
+    """RFC 9112, section 6.3: whatever their fields say; the client's connection goes on."""
+    answers = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n",
+    )
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-        await peer.read_head()
-        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
-        await peer.read_head()
-        peer.send(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n")
+    async def serve(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(answers[len(proxy.recorder.exchanges)])
 
-    async with in_front_of(script) as proxy:
+    async with in_front_of(serve) as proxy:
         client = await proxy.connect()
         heads = []
         for method in (b"HEAD", b"GET", b"GET"):
             client.send(method + b" /api/x HTTP/1.1\r\nHost: proxy\r\n\r\n")
             heads.append(await client.read_head())
+            await proxy.recorder.wait_exchanges(len(heads))
 
-        assert [head.split()[1] for head in heads] == [b"200", b"204", b"304"]
+        assert [head.split(b" ")[1] for head in heads] == [b"200", b"204", b"304"]
         assert b"Content-Length: 10" in heads[0]
-        assert len(proxy.upstream.peers) == 1
+        assert b"Content-Length: 10" in heads[2]
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 42\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\n"),
+    ],
+)
+async def test_a_body_that_must_not_come_cannot_become_the_next_answer(
+    in_front_of: Any, method: bytes, answer: bytes
+) -> None:
+    """A faulty server sends what it announced, late; the next request goes out on another connection."""
+
+    async def sends_late(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(answer)
+        await peer.wait_closed()
+
+    async with in_front_of(sends_late, answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsound")) as proxy:
+        client = await proxy.connect()
+        client.send(method + b" /api/x HTTP/1.1\r\nHost: proxy\r\n\r\n")
+        await client.read_head()
+        client.send(b"GET /api/y HTTP/1.1\r\nHost: proxy\r\n\r\n")
+        _, body = await client.read_answer()
+
+        assert body == b"sound"
+        assert len(proxy.upstream.peers) == 2
 
 
 async def test_one_connection_carries_many_exchanges_both_sides(in_front_of: Any) -> None:

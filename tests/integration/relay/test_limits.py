@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.running import RunningProxy, until
+from harness.running import RawClient, RunningProxy, until
 from harness.upstream import Peer, answering
+
+from proxy.relay.occupancy import TOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,6 +208,92 @@ async def test_a_connection_that_closed_makes_room(in_front_of: Any) -> None:
         await until(lambda: proxy.service.status().client_connections == 0)
 
         assert (await proxy.talk(GET)).endswith(b"ok")
+
+
+async def connect_from(address: str, port: int) -> RawClient:
+    """Connect from another address of this machine."""
+    return RawClient(*await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0)))
+
+
+async def test_one_client_cannot_take_every_connection(in_front_of: Any) -> None:
+    """Beyond its share it gets 429; a neighbour is let in as before."""
+    async with in_front_of(answering(OK), limits={"client_connections": 2}) as proxy:
+        for _ in range(2):
+            await proxy.connect()
+        await until(lambda: proxy.service.status().client_connections == 2)
+        answer = await (await proxy.connect()).read_all()
+        neighbour = await connect_from("127.0.0.2", proxy.port)
+        neighbour.send(GET)
+        head, _ = await neighbour.read_answer()
+        neighbour.close()
+
+        assert (status_of(answer), slug_of(answer)) == (429, "client_limit")
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        assert status_of(head) == 200
+
+
+async def test_one_client_cannot_have_every_exchange(in_front_of: Any) -> None:
+    """Beyond its share it gets 429, and keeps its connection; a neighbour is served."""
+    asked = asyncio.Queue[None]()
+    release = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        asked.put_nowait(None)
+        await release.wait()
+        peer.send(OK)
+
+    async with in_front_of(script, limits={"client_in_flight": 1}) as proxy:
+        first, second = await proxy.connect(), await proxy.connect()
+        neighbour = await connect_from("127.0.0.2", proxy.port)
+        first.send(GET)
+        await asked.get()
+        second.send(GET)
+        head, body = await second.read_answer()
+        neighbour.send(GET)
+        await asked.get()
+        release.set()
+        heads = [(await client.read_answer())[0] for client in (first, neighbour)]
+        second.send(GET)
+        await asked.get()
+        heads.append((await second.read_answer())[0])
+        neighbour.close()
+
+        assert (status_of(head), slug_of(head + body)) == (429, "client_limit")
+        assert [status_of(head) for head in heads] == [200, 200, 200]
+
+
+async def test_strangers_take_nobodys_place(in_front_of: Any) -> None:
+    """A few are told that they may not; the others are closed without a word, and counted; clients are served."""
+    listener = [{"name": "cad", "bind": "127.0.0.1:0", "allow": ["127.0.0.1/32"]}]
+    async with in_front_of(answering(OK), listener=listener, limits={"connections": 1}) as proxy:
+        strangers = [await connect_from("127.0.0.2", proxy.port) for _ in range(TOLD)]
+        heads = [await stranger.read_head() for stranger in strangers]
+        one_more = await connect_from("127.0.0.2", proxy.port)
+        with contextlib.suppress(ConnectionError):
+            assert await one_more.read_all() == b""
+        answer = await proxy.talk(GET)
+        turned_away = proxy.service.status().turned_away
+        for client in (*strangers, one_more):
+            client.close()
+
+        assert {status_of(head) for head in heads} == {403}
+        assert answer.endswith(b"ok")
+        assert turned_away == 1
+
+
+async def test_far_beyond_connections_a_client_is_closed_at_once(in_front_of: Any) -> None:
+    """An answer takes a descriptor for seconds, and thousands of them would take all there are."""
+    async with in_front_of(answering(OK), limits={"connections": 1}) as proxy:
+        clients = [await proxy.connect() for _ in range(1 + TOLD)]
+        await until(lambda: proxy.service.status().client_connections == len(clients))
+        one_more = await proxy.connect()
+        with contextlib.suppress(ConnectionError):
+            assert await one_more.read_all() == b""
+        clients[0].send(GET)
+
+        assert (await clients[0].read_answer())[1] == b"ok"
+        assert proxy.service.status().turned_away == 1
 
 
 # A traffic log that cannot be written.

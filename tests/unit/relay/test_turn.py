@@ -3,7 +3,8 @@
 import asyncio
 
 from proxy.observer import Observers
-from proxy.relay.turn import Outlet, Turn
+from proxy.relay.turn import Turn
+from proxy.relay.wire import Wire
 
 
 class Transport:
@@ -57,9 +58,9 @@ class Closed:
 async def test_what_a_turn_brings_is_sent_at_its_end_in_order():
     """Pieces for one connection go together."""
     transport = Transport()
-    outlet = Outlet(transport, Turn(Observers([])))
-    outlet.write(b"a")
-    outlet.write(b"b")
+    wire = Wire(transport, Turn(Observers([])))
+    wire.write(b"a")
+    wire.write(b"b")
     before = list(transport.written)
     await asyncio.sleep(0)
 
@@ -70,11 +71,11 @@ async def test_what_a_turn_brings_is_sent_at_its_end_in_order():
 async def test_much_is_sent_at_once():
     """Otherwise the transport could not tell that a slow peer has enough."""
     transport = Transport()
-    outlet = Outlet(transport, Turn(Observers([])))
-    outlet.write(b"x" * (Outlet.MOST + 1))
+    wire = Wire(transport, Turn(Observers([])))
+    wire.write(b"x" * (Wire.MOST + 1))
 
-    assert transport.written == [b"x" * (Outlet.MOST + 1)]
-    assert not outlet.has_unsent
+    assert transport.written == [b"x" * (Wire.MOST + 1)]
+    assert not wire.has_unsent
 
 
 async def test_one_connection_that_fails_leaves_the_others_served():
@@ -82,8 +83,8 @@ async def test_one_connection_that_fails_leaves_the_others_served():
     witness = Witness()
     turn = Turn(Observers([witness]))
     good = Transport()
-    Outlet(Transport(RuntimeError("broken")), turn).write(b"a")
-    Outlet(good, turn).write(b"b")
+    Wire(Transport(RuntimeError("broken")), turn).write(b"a")
+    Wire(good, turn).write(b"b")
     turn.add_closed(Closed())
     await asyncio.sleep(0)
 

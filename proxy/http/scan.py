@@ -1,0 +1,75 @@
+"""Where a request's head ends, found while it arrives in pieces.
+
+The rule of this file: what can never become a head is refused at once, so that nobody waits for a time limit to be
+told; and no byte is looked at twice, however small the pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from proxy.errors import HeadTooLarge, Malformed, TargetTooLong
+from proxy.http.head import HEAD_END
+
+if TYPE_CHECKING:
+    from proxy.config.models import Limits
+
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+BARE_LF = re.compile(rb"(?<!\r)\n")
+TLS_HANDSHAKE = b"\x16\x03"
+"""How every TLS ClientHello begins (RFC 8446, section 5.1)."""
+
+
+def skip_empty_lines(data: bytes) -> bytes:
+    """Return ``data`` without the empty lines that a client may send before a request (RFC 9112, section 2.2)."""
+    empty = EMPTY_LINES.match(data)
+    return data[empty.end() :] if empty else data
+
+
+class HeadScanner:
+    """Looks for the empty line that ends a head."""
+
+    __slots__ = ("_limits", "_searched")
+
+    def __init__(self, limits: Limits) -> None:
+        """Keep to ``limits`` of line and head."""
+        self._limits = limits
+        self._searched = 0
+
+    def find_end(self, data: bytes) -> int:
+        """Return where the head ends, its empty line included; -1 if it is not whole yet.
+
+        Args:
+            data: All that has come of it so far.
+
+        Raises:
+            Malformed: If it can never become whole.
+            HeadTooLarge, TargetTooLong: If a limit is passed.
+        """
+        end = data.find(HEAD_END, self._searched)
+        self._check_size(data, end if end >= 0 else len(data))
+        if end >= 0:
+            self._searched = 0
+            return end + len(HEAD_END)
+        self._check_beginning(data)
+        self._searched = max(0, len(data) - len(HEAD_END) + 1)
+        return -1
+
+    def _check_size(self, data: bytes, size: int) -> None:
+        limits = self._limits
+        if size > limits.line and data.find(b"\r\n", 0, limits.line + 2) < 0:
+            detail = f"the request line is longer than {limits.line} bytes (limits.line)"
+            raise TargetTooLong(detail)
+        if size > limits.head:
+            detail = f"the head is longer than {limits.head} bytes (limits.head)"
+            raise HeadTooLarge(detail)
+
+    def _check_beginning(self, data: bytes) -> None:
+        """Refuse what has begun in a way that no head goes on."""
+        if data.startswith(TLS_HANDSHAKE):
+            detail = "this listener speaks plain HTTP, and a TLS handshake arrived; use http:// in the client"
+            raise Malformed(detail)
+        if BARE_LF.search(data, max(0, self._searched - 1)):
+            detail = "a line of the head does not end in CRLF"
+            raise Malformed(detail)
