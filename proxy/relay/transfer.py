@@ -35,10 +35,10 @@ from proxy.exchange import (
     Attempt,
     Exchange,
 )
-from proxy.http.framing import LAST_CHUNK, ChunkedBody, build_chunk
 from proxy.http.headers import build_upstream_head
 from proxy.http.problem import build_options_answer, build_problem
 from proxy.relay.answering import Answering
+from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class Transfer:
     __slots__ = (
         "_admitted",
         "_answering",
+        "_asking",
         "_attempt",
-        "_chunked_in",
         "_client",
         "_client_stalled",
         "_held",
@@ -81,14 +81,11 @@ class Transfer:
         "_last_active",
         "_relay",
         "_request",
-        "_request_done",
         "_resent",
-        "_takes_body",
         "_task",
         "_token",
         "_token_replaced",
         "_upstream",
-        "_upstream_stalled",
         "exchange",
     )
 
@@ -96,21 +93,18 @@ class Transfer:
         """Prepare; ``body`` tells how the request's body is framed."""
         self._relay = relay
         self._client = client
+        self._asking = Asking(relay, client, exchange, body)
         self._answering = Answering(relay, client, exchange)
         self.exchange = exchange
         self._request = cast("RequestHead", exchange.request)  # None only where the transfer ends at once
-        self._chunked_in = isinstance(body, ChunkedBody)
-        self._request_done = False
         self._admitted = cast("Admitted", None)
         self._token = cast("Token", None)
         self._upstream: UpstreamConnection | None = None
         self._held: UpstreamConnection | None = None
-        self._takes_body = False
         self._attempt = cast("Attempt", None)
         self._task: asyncio.Task[None] | None = None
         self._resent = False
         self._token_replaced = False
-        self._upstream_stalled = False
         self._client_stalled = False
         self._is_over = False
         self._last_active = exchange.started
@@ -132,7 +126,7 @@ class Transfer:
 
     def start(self, *, done: bool) -> None:
         """Begin; ``done`` if the request's body, as far as there is one, is all in the exchange."""
-        self._request_done = done
+        self._asking.is_done = done
         try:
             admitted = self._relay.admit(self.exchange)
         except ExchangeError as error:
@@ -143,6 +137,8 @@ class Transfer:
             self._answer_here(build_options_answer(now=self._relay.wall_clock()))
             return
         self._admitted = admitted
+        if not admitted.route.replay:
+            self._asking.forgo_replay()
         token = self._admitted.source.current()
         if token is None:
             self._start_task(self._wait_for_token, "exchange.token")
@@ -206,80 +202,43 @@ class Transfer:
     # The request.
 
     def _send(self, connection: UpstreamConnection) -> None:
-        """Send the head and what there is of the body, in one write."""
+        """Send the head and what there is of the body."""
         if connection.is_closed:
             self.answer_failed(UpstreamClosed("the upstream closed the connection before the request was sent"))
             return
-        exchange, token, route = self.exchange, self._token, self._admitted.route
-        body = exchange.request_body
+        exchange, token, route, asking = self.exchange, self._token, self._admitted.route, self._asking
         head = build_upstream_head(
             self._request,
             self._admitted.path,
             route.host_field,
             token.authorization,
             self._relay.pseudonym,
-            chunked=self._chunked_in,
+            chunked=asking.is_chunked,
         )
         now = self._last_active = self._relay.clock()
         exchange.sent_authorization = token.authorization
         attempt = self._attempt
         attempt.address = connection.address
         attempt.sent_at = now
-        if self._request_done:
+        if asking.is_done:
             attempt.request_done_at = now
         self._upstream = connection
-        self._upstream_stalled = False
-        self._takes_body = True
-        data = head + self._frame(body.joined(), last=self._request_done) if body.total or self._chunked_in else head
-        connection.begin(self, self._request.method, data, done=self._request_done)
-        self._forget_what_is_sent()
-        if not (self._request_done or self._upstream_stalled):
-            self._client.resume_reading()
+        asking.begin(connection, self, self._request.method, head)
 
     def take_request(self, data: bytes, *, done: bool) -> None:
         """Take more of the request's body, framing removed; ``done`` with the last of it."""
         self._last_active = self._relay.clock()
-        self._request_done = done
-        body = self.exchange.request_body
-        if body.total + len(data) > self._relay.limits.body:
-            detail = f"the body is larger than {self._relay.limits.body} bytes (limits.body)"
-            self.fail(BodyTooLarge(detail))
-            return
-        if body.is_whole:
-            body.add(data)
-        else:
-            body.add_up_to(data, self._relay.log_bytes)
-        upstream = self._upstream
-        if upstream is not None and self._takes_body:
-            if done:
-                self._attempt.request_done_at = self._last_active
-            upstream.send(self._frame(data, last=done), done=done)
-            self._forget_what_is_sent()
-        elif body.kept >= self._relay.limits.replay and not done:
-            self._client.pause_reading()
-
-    def _frame(self, data: bytes, *, last: bool) -> bytes:
-        """Frame body bytes as the request's body is framed towards the upstream."""
-        if not self._chunked_in:
-            return data
-        framed = build_chunk(data) if data else b""
-        return framed + LAST_CHUNK if last else framed
-
-    def _forget_what_is_sent(self) -> None:
-        """Keep a small body for a second try, and of a large one only what the log wants."""
-        relay = self._relay
-        body = self.exchange.request_body
-        if body.is_whole and body.kept > (relay.limits.replay if self._admitted.route.replay else relay.log_bytes):
-            body.trim(relay.log_bytes)
+        if done and self._asking.is_under_way:
+            self._attempt.request_done_at = self._last_active
+        try:
+            self._asking.take(data, done=done)
+        except BodyTooLarge as error:
+            self.fail(error)
 
     def upstream_writable(self, *, writable: bool) -> None:
         """Hold the client back while the upstream cannot take more."""
-        self._upstream_stalled = not writable
         self._last_active = self._relay.clock()
-        if writable:
-            self._client.resume_reading()
-        else:
-            self._client.pause_reading()
+        self._asking.writable(writable=writable)
 
     # The answer.
 
@@ -302,17 +261,11 @@ class Transfer:
             self._relay.reject(self._admitted.source, self._token)
         elif self._token_replaced and head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
             self._admitted.source.prove(self._token)
-        self._answering.take_head(head, body, request_done=self._request_done)
+        self._answering.take_head(head, body, request_done=self._asking.is_done)
 
     def _may_send_again(self) -> bool:
         """Return whether a 401 may lead to a second try: one an exchange, and only with the whole body at hand."""
-        return not self._token_replaced and self._admitted.route.replay and self._has_body_at_hand
-
-    @property
-    def _has_body_at_hand(self) -> bool:
-        """Whether the request's body, as far as it has come, can be sent again."""
-        body = self.exchange.request_body
-        return body.is_whole and body.total <= self._relay.limits.replay
+        return not self._token_replaced and self._admitted.route.replay and self._asking.is_at_hand
 
     def _hold_answer(self) -> None:
         """Keep the 401 unread, and the rest of the request's body for whoever gets the whole of it.
@@ -321,7 +274,7 @@ class Transfer:
         in the meantime would be missing in the middle.
         """
         self._held, self._upstream = self._upstream, None
-        self._takes_body = False
+        self._asking.let_go()
         cast("UpstreamConnection", self._held).hold()
 
     async def _replace_token(self, head: ResponseHead, body: BodyReader) -> None:
@@ -340,7 +293,7 @@ class Transfer:
             self._connect(token)
         elif held is not None:
             self._upstream = held
-            self._answering.take_head(head, body, request_done=self._request_done)
+            self._answering.take_head(head, body, request_done=self._asking.is_done)
             held.release_answer()
         else:
             detail = "the upstream refused the token and closed; a new token could not be had"
@@ -355,7 +308,7 @@ class Transfer:
         """The upstream's part is over."""
         self._upstream = None
         self._answering.end()
-        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._request_done))
+        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._asking.is_done))
 
     def client_writable(self, *, writable: bool) -> None:
         """Hold the upstream back while the client cannot take more."""
@@ -376,6 +329,7 @@ class Transfer:
             self._held = None
             return
         upstream, self._upstream = self._upstream, None
+        self._asking.let_go()
         self._attempt.error = error.slug
         self._attempt.ended_at = self._relay.clock()
         answered = upstream is not None and upstream.has_answered
@@ -383,7 +337,7 @@ class Transfer:
         if not isinstance(error, UpstreamClosed) or answered or self._answering.has_begun:
             self.fail(error)
             return
-        if may_repeat and self._has_body_at_hand and not self._resent:
+        if may_repeat and self._asking.is_at_hand and not self._resent:
             self._resent = True
             self._connect(self._token, fresh=True)
             return
@@ -415,8 +369,8 @@ class Transfer:
 
     def _answer_here(self, answer: Answer) -> None:
         """End with an answer of our own."""
-        self._answering.send_own(answer, request_done=self._request_done)
-        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._request_done))
+        self._answering.send_own(answer, request_done=self._asking.is_done)
+        self._finish(keep_alive=self._answering.keeps_alive(request_done=self._asking.is_done))
 
     def client_lost(self) -> None:
         """The client has closed: stop the upstream as well."""
@@ -446,7 +400,7 @@ class Transfer:
             return timeouts.silence, ClientTimeout, "the client took nothing of the answer"
         if self._answering.has_begun:
             return timeouts.silence, UpstreamTimeout, "the upstream sent nothing more of its answer"
-        if not self._request_done and not self._upstream_stalled:
+        if not self._asking.is_done and not self._asking.is_stalled:
             return timeouts.body, ClientTimeout, "the client sent nothing more of its request"
         return timeouts.first_byte, UpstreamTimeout, "the upstream gave no answer"
 
