@@ -4,6 +4,7 @@
     POST   /_simulator/faults    one fault, or a list of them, behind those already on
     DELETE /_simulator/faults    all off
     POST   /_simulator/revoke    every token dies
+    POST   /_simulator/secret    {"client_secret": …} is the client's from now on; its tokens live on
     POST   /_simulator/release   what is stalled goes on
     POST   /_simulator/reset     as after a start
 
@@ -18,6 +19,7 @@ import orjson
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from proxy.config.secret import Secret
 from proxy.simulator.answers import answer_json
 from proxy.simulator.faults import Fault
 from proxy.simulator.front import CONTROL_PREFIX
@@ -41,6 +43,7 @@ class Control:
             web.post(f"{CONTROL_PREFIX}/faults", self.add_faults),
             web.delete(f"{CONTROL_PREFIX}/faults", self.clear_faults),
             web.post(f"{CONTROL_PREFIX}/revoke", self.revoke),
+            web.post(f"{CONTROL_PREFIX}/secret", self.change_secret),
             web.post(f"{CONTROL_PREFIX}/release", self.release),
             web.post(f"{CONTROL_PREFIX}/reset", self.reset),
         ]
@@ -63,6 +66,11 @@ class Control:
     async def revoke(self, _request: web.Request) -> web.Response:
         """Kill every token."""
         return answer_json({"revoked": self._simulator.tokens.revoke_all()})
+
+    async def change_secret(self, request: web.Request) -> web.Response:
+        """Change the client's secret, as its owner would at RapidSOS."""
+        self._simulator.tokens.change_client_secret(_parse_secret(await request.read()))
+        return answer_json({})
 
     async def release(self, _request: web.Request) -> web.Response:
         """Let what is stalled go on."""
@@ -88,6 +96,16 @@ def _parse_faults(body: bytes) -> list[Fault]:
         raise detail(400, "Request body is not valid JSON.") from error
     except ValidationError as error:
         raise detail(400, _explain(error)) from error
+
+
+def _parse_secret(body: bytes) -> Secret:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise detail(400, "Request body is not valid JSON.") from error
+    if not isinstance(found, dict) or not isinstance(secret := found.get("client_secret"), str) or not secret:
+        raise detail(400, 'Write {"client_secret": "…"}.')
+    return Secret(secret, "changed while it runs")
 
 
 def _explain(error: ValidationError) -> str:

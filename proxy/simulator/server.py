@@ -157,6 +157,7 @@ class Simulator:
         self.faults.add(*self.settings.faults)
         self.tokens.revoke_all()
         self.tokens.wrong_passwords = 0
+        self.tokens.change_client_secret(self.settings.client_secret)
         for journal in (self.requests, self.unfinished, self.token_requests):
             journal.clear()
         self.world.reset()

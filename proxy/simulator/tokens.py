@@ -81,6 +81,7 @@ class TokenServer(Collection[IssuedToken]):
         """Know no token yet."""
         self.wrong_passwords = 0
         self._settings = settings
+        self._client_secret = settings.client_secret
         self._clock = clock
         self._tokens: dict[str, IssuedToken] = {}
 
@@ -122,6 +123,10 @@ class TokenServer(Collection[IssuedToken]):
             raise expired_token()
         return token
 
+    def change_client_secret(self, secret: Secret) -> None:
+        """Believe the client with this secret alone from now on; tokens that it has live on."""
+        self._client_secret = secret
+
     def revoke(self, value: str) -> bool:
         """Forget one token; tell whether there was one."""
         return self._tokens.pop(value, None) is not None
@@ -158,7 +163,7 @@ class TokenServer(Collection[IssuedToken]):
         sent = [call.basic or (call.fields.get("client_id", ""), call.fields.get("client_secret", ""))]
         if call.basic:  # RFC 6749, section 2.3.1 form-encodes both here; gateways also take them as they are
             sent.append((unquote_plus(call.basic[0]), unquote_plus(call.basic[1])))
-        return any(who == known.client_id and _is_same(secret, known.client_secret) for who, secret in sent)
+        return any(who == known.client_id and _is_same(secret, self._client_secret) for who, secret in sent)
 
     def _unknown_client(self) -> RefusalError:
         if self._settings.token_variant.startswith("cognito"):

@@ -68,6 +68,32 @@ async def test_bad_faults_are_explained(simulator, session, options, hint):
     assert len(simulator.faults) == 0
 
 
+async def test_the_client_secret_is_changed(simulator, session, call):
+    """The old one is refused from then on; tokens that it brought live on, and a reset brings it back."""
+    form = {"grant_type": "client_credentials", "client_id": "simulator-client"}
+
+    async def ask(secret):
+        async with session.post(f"{simulator.url}/oauth/token", data={**form, "client_secret": secret}) as response:
+            return response.status
+
+    changed = await control(simulator, session, "POST", "/secret", json={"client_secret": "another"})
+    statuses = [await ask("simulator-secret"), await ask("another"), (await call("GET", "/v1/echo"))[0]]
+    simulator.reset()
+
+    assert changed == (200, {})
+    assert statuses == [401, 200, 200]
+    assert (await ask("simulator-secret"), await ask("another")) == (200, 401)
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"{}", b'{"client_secret": 1}', b'{"client_secret": ""}'])
+async def test_a_bad_secret_is_refused(simulator, session, data):
+    """The old one stays."""
+    status, body = await control(simulator, session, "POST", "/secret", data=data)
+
+    assert status == 400
+    assert body["detail"]
+
+
 async def test_revoke(simulator, session, call):
     """Every token dies at once."""
     revoked = await control(simulator, session, "POST", "/revoke")
