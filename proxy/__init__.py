@@ -18,6 +18,7 @@ tasks       tasks with an owner
 tls         the one way out that is verified
 logs        the operational log, on standard error
 process     what the process asks of Python and libc
+rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command

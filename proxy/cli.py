@@ -203,7 +203,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     config = load_config(arguments.config, environment())
     mask.use(find_secrets(config))
-    return _run(run(config, announce=_tell))
+    return _run(run(config, announce=_tell, learn=mask.use))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

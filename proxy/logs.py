@@ -29,11 +29,13 @@ class SecretMask:
 
     def __init__(self) -> None:
         """Mask nothing yet: the configuration is not read."""
+        self._secrets: tuple[Secret, ...] = ()
         self._redactor = Redactor((), Redactions())
 
     def use(self, secrets: Iterable[Secret]) -> None:
-        """Mask ``secrets`` from now on."""
-        self._redactor = Redactor(secrets, Redactions())
+        """Mask ``secrets`` as well from now on; those known before stay secret."""
+        self._secrets = tuple(dict.fromkeys((*self._secrets, *secrets)))
+        self._redactor = Redactor(self._secrets, Redactions())
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
         """Make an event of plain data, without secrets."""

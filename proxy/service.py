@@ -26,6 +26,7 @@ from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_relay
 from proxy.relay.listener import ListeningSocket, build_bind_error, listen
+from proxy.rotation import Rotation
 from proxy.tasks import Tasks
 from proxy.tls import build_tls_context
 from proxy.tokens.build import build_sources
@@ -33,9 +34,10 @@ from proxy.traffic.log import TrafficLog, find_secrets
 from proxy.traffic.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from proxy.config.models import Config, Match
+    from proxy.config.secret import Secret
     from proxy.observer import Observer
 
 log = structlog.get_logger(__name__)
@@ -52,12 +54,19 @@ class Service:
         admin_password: The login's, made at start where none is configured.
     """
 
-    def __init__(self, config: Config, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        observers: Sequence[Observer] = (),
+        *,
+        learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
+    ) -> None:
         """Build everything; nothing is opened yet.
 
         Args:
             config: Checked.
             observers: Told of each exchange and token call, after the log and the counters.
+            learn: Told of secrets that have changed, before anything uses them, so as to hide them.
 
         Raises:
             ConfigError: If outbound.ca_file cannot be used.
@@ -70,7 +79,9 @@ class Service:
             [*find_secrets(config), self.admin_password],
             queue_bytes=config.limits.log_queue,
         )
-        observer = Observers([self._log, self.tally, *observers])
+        self._learn = learn
+        self._rotation = Rotation(config, self._renew)
+        observer = Observers([self._log, self.tally, self._rotation, *observers])
         tls = build_tls_context(config.outbound.ca_file)
         self._sources = build_sources(config, observer, tls=tls)
         self._relay = build_relay(
@@ -100,6 +111,7 @@ class Service:
             await self._log.start()
             await self._start_admin()
             await self._sources.start()
+            self._rotation.start()
             for listener in self._config.listener:
                 self.listeners.append(await listen(listener, self._relay))
         except BaseException:
@@ -124,6 +136,7 @@ class Service:
             listener.close()
         await self._relay.close()
         await self._tasks.stop()
+        await self._rotation.stop()
         await self._sources.stop()
         if self._admin is not None:
             await self._admin.cleanup()
@@ -145,6 +158,14 @@ class Service:
             pools=tuple(PoolStatus(pool.upstream, pool.idle, pool.busy) for pool in relay.pool_snapshots()),
             log=self._log.stats(),
         )
+
+    def _renew(self, config: Config, credentials: Iterable[str]) -> None:
+        """Use secrets that have changed; until they are hidden, nothing may send them anywhere."""
+        secrets = tuple(find_secrets(config))
+        self._log.learn(secrets)
+        self._learn(secrets)
+        for name in credentials:
+            self._sources.renew(name, config.credential[name])
 
     async def _start_admin(self) -> None:
         bind = self._config.admin.bind
@@ -183,13 +204,20 @@ class StopSignals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-async def run(config: Config, *, announce: Callable[[str], None], observers: Sequence[Observer] = ()) -> int:
+async def run(
+    config: Config,
+    *,
+    announce: Callable[[str], None],
+    observers: Sequence[Observer] = (),
+    learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
+) -> int:
     """Serve until a signal says to stop, drain, stop.
 
     Args:
         config: Checked.
         announce: Takes lines for the operator: where what listens, and the admin login.
         observers: Told of each exchange and token call.
+        learn: See ``Service``.
 
     Returns:
         The exit code: 0 once drained.
@@ -198,7 +226,7 @@ async def run(config: Config, *, announce: Callable[[str], None], observers: Seq
         ConfigError: If it cannot be started as configured.
     """
     signals = StopSignals()
-    service = Service(config, observers)
+    service = Service(config, observers, learn=learn)
     await service.start()
     settle_process()
     for line in describe_service(service, config):

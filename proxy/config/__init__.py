@@ -1,14 +1,18 @@
 """From a file and the environment to a frozen, checked Config; only this package reads either.
 
-load       a TOML file, or nothing, to a Config; raises ConfigError with all that is wrong
-profile    the built-in configuration, from three environment variables
-sources    secrets: from the environment, a file or a command
-models     PURE: the shape of every key, with its default
-units      PURE: single values: sizes, spans of time, networks, addresses
-secret     PURE: a secret that cannot be printed by accident
-check      what keys must be to each other
-urls       PURE: URLs, and what their hosts tell
-translate  pydantic's objections in the words of the file
-problems   what is wrong, gathered
-describe   a configuration in words, for `check`
+load        a TOML file, or nothing, to a Config; raises ConfigError with all that is wrong
+profile     the built-in configuration, from three environment variables
+sources     how the source of a secret is written
+places      where secrets come from, and come from again: a variable, a file, a command
+os_keyring  the same: the keyring of the operating system
+watch       files of secrets, looked at for changes
+inventory   PURE: the secrets of a configuration by their keys, found and replaced
+models      PURE: the shape of every key, with its default
+units       PURE: single values: sizes, spans of time, networks, addresses
+secret      PURE: a secret that cannot be printed by accident
+check       what keys must be to each other
+urls        PURE: URLs, and what their hosts tell
+translate   pydantic's objections in the words of the file
+problems    what is wrong, gathered
+describe    a configuration in words, for `check`
 """

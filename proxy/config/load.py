@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from proxy.config.check import check_config
 from proxy.config.models import Config
+from proxy.config.places import SourceError
 from proxy.config.problems import Problems
 from proxy.config.profile import SOURCE, build_profile
 from proxy.config.secret import Secret
-from proxy.config.sources import SourceError, Sources
+from proxy.config.sources import Sources
 from proxy.config.translate import add_objections
 from proxy.errors import ConfigError
 from proxy.routing.check import check_routes

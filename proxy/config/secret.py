@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+
+class Place(Protocol):
+    """Where a secret comes from; hashable, so that the keys that share one can be found by it."""
+
+    def read(self) -> Secret:
+        """Read it, again each time.
+
+        Raises:
+            SourceError: If there is no usable secret; see places.py.
+        """
+        ...
+
 
 class Secret:
     """A secret value and where it came from.
@@ -11,14 +25,16 @@ class Secret:
 
     Attributes:
         origin: For people: ``env RAPIDSOS_CLIENT_SECRET`` or ``file /run/secrets/x``.
+        place: Where it can be read again; None for what is written in the file, or was made here.
     """
 
-    __slots__ = ("_value", "origin")
+    __slots__ = ("_value", "origin", "place")
 
-    def __init__(self, value: str, origin: str) -> None:
+    def __init__(self, value: str, origin: str, place: Place | None = None) -> None:
         """Keep the value; whoever read it has already stripped one trailing newline."""
         self._value = value
         self.origin = origin
+        self.place = place
 
     def reveal(self) -> str:
         """Return the value itself."""

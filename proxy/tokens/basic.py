@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from proxy.tokens.token import CredentialStatus, Token, build_basic_token
 
 if TYPE_CHECKING:
+    from proxy.config.models import Credential
     from proxy.config.secret import Secret
+    from proxy.tokens.token import TokenKey
 
 
 class BasicSource:
-    """A token source that has its token from the start, for ever, and no other."""
+    """A token source that has its token from the start, and no other until its login changes."""
 
     def __init__(self, name: str, username: Secret, password: Secret) -> None:
-        """Build the credential's one value."""
+        """Build the login's one value."""
         self.name = name
         self._token = build_basic_token(username, password)
 
@@ -31,6 +33,11 @@ class BasicSource:
 
     def prove(self, token: Token) -> None:
         """Nothing was in doubt."""
+
+    def renew_credential(self, credential: Credential, key: TokenKey) -> None:  # noqa: ARG002 (nothing is kept)
+        """Take another login; requests under way go on with the old one."""
+        if credential.username is not None and credential.password is not None:
+            self._token = build_basic_token(credential.username, credential.password)
 
     async def start(self) -> None:
         """Nothing runs."""

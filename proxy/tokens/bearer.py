@@ -140,6 +140,18 @@ class BearerSource:
         """An upstream took ``token`` where it had rejected the one before: the replacement was right."""
         self._guard.prove(token)
 
+    def renew_credential(self, credential: Credential, key: TokenKey) -> None:
+        """Send another secret from the next call on: at once if the old one was refused, else at the next refresh.
+
+        The token in hand serves on until the new secret has brought one.
+        """
+        token = self._held()
+        self._credential, self._key = credential, key
+        if token is not None:
+            self._tokens.setdefault(key, token)
+        self._schedule.renew(self._now())
+        self._wake.set()
+
     async def start(self) -> None:
         """Start the refresher, which makes the first call at once; does not wait for it."""
         _ = self._tasks.start(self._run(), name=f"token {self.name}")
@@ -253,7 +265,7 @@ class BearerSource:
         token = self._held()
         good_until = None if token is None or self._is_suspect(token) else token.usable_until
         self._schedule.fail(now, error, good_until, self._shared.dice())
-        if error.refused:
+        if self._schedule.is_refused:
             self._waiters.release(None)
         self._history.note_failure(error, now, None if token is None else token.usable_until - now)
 

@@ -33,14 +33,19 @@ class Sources:
         by_name: By the credential's name.
     """
 
-    def __init__(self, by_name: Mapping[str, Source], fetcher: TokenFetcher) -> None:
-        """Own the sources, and the fetcher that they share."""
+    def __init__(self, by_name: Mapping[str, Source], fetcher: TokenFetcher, hash_key: bytes) -> None:
+        """Own the sources, the fetcher that they share, and the key that hides their secrets in the cache."""
         self.by_name = by_name
         self._fetcher = fetcher
+        self._hash_key = hash_key
 
     def statuses(self) -> list[CredentialStatus]:
         """Return how each credential stands."""
         return [source.status() for source in self.by_name.values()]
+
+    def renew(self, name: str, credential: Credential) -> None:
+        """Let the source of this name use another secret from now on."""
+        self.by_name[name].renew_credential(credential, build_token_key(credential, self._hash_key))
 
     async def start(self) -> None:
         """Start all; each makes its first call at once, and none is waited for."""
@@ -76,7 +81,7 @@ def build_sources(
     by_name = {
         name: _build_source(name, credential, shared, hash_key) for name, credential in config.credential.items()
     }
-    return Sources(by_name, fetcher)
+    return Sources(by_name, fetcher, hash_key)
 
 
 def _build_source(name: str, credential: Credential, shared: Shared, hash_key: bytes) -> Source:

@@ -21,7 +21,10 @@ NEXT_STEPS: Final = {
 }
 """What to do, by ``FetchError.kind``."""
 TRIED_AGAIN = "The proxy keeps trying."
-NOT_TRIED_AGAIN = "The proxy does not send a person's refused password again: change it, then restart."
+NOT_TRIED_AGAIN = (
+    "The proxy does not send a person's refused password again: change it; one from a file is used at once, any other "
+    "after a restart."
+)
 
 
 def explain_no_token(name: str, error: FetchError | None, *, is_given_up: bool) -> str:

@@ -24,7 +24,7 @@ class Schedule:
         is_refused: Whether the last call found the credential itself refused.
     """
 
-    __slots__ = ("_is_person", "_not_before", "due_at", "failures", "in_flight", "is_refused")
+    __slots__ = ("_is_person", "_is_renewed", "_not_before", "due_at", "failures", "in_flight", "is_refused")
 
     def __init__(self, *, is_person: bool) -> None:
         """Be due at once: tokens are fetched at start.
@@ -33,6 +33,7 @@ class Schedule:
             is_person: Whether the credential is a person's, whose refused password is never sent again.
         """
         self._is_person = is_person
+        self._is_renewed = False
         self._not_before = -math.inf
         self.due_at = -math.inf
         self.failures = 0
@@ -49,6 +50,7 @@ class Schedule:
     def send(self) -> None:
         """A call has begun; the next is due when its outcome is known."""
         self.in_flight = True
+        self._is_renewed = False
         self.due_at = math.inf
 
     def succeed(self, now: float, refresh_at: float | None) -> None:
@@ -76,7 +78,10 @@ class Schedule:
         """
         self.in_flight = False
         self.failures += 1
-        self.is_refused = error.refused
+        self.is_refused = error.refused and not self._is_renewed
+        if error.refused and self._is_renewed:  # what was refused is not what will be sent
+            self.due_at = self._not_before = now + policy.SHORTEST_PAUSE_S
+            return
         pause = policy.pause_after(error, self.failures, dice, is_person=self._is_person)
         self._not_before = now + pause.urgent_s
         if good_until is None:
@@ -84,6 +89,14 @@ class Schedule:
         else:
             # Patience ends with the token in hand: from then on people wait.
             self.due_at = min(now + pause.relaxed_s, max(good_until, self._not_before))
+
+    def renew(self, now: float) -> None:
+        """The credential's secret has changed: a refusal, also one that is under way, was of the old one."""
+        self._is_renewed = self.in_flight
+        if self.is_refused:
+            self.is_refused = False
+            self._not_before = now
+            self.hasten(now)
 
     def hasten(self, now: float) -> None:
         """Somebody needs a token: make the next call as soon as the last outcome allows."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from proxy.tokens.token import CredentialStatus, Token, TokenFetch
+    from proxy.config.models import Credential
+    from proxy.tokens.token import CredentialStatus, Token, TokenFetch, TokenKey
 
 
 class TokenObserver(Protocol):
@@ -39,6 +40,15 @@ class Source(Protocol):
 
     def prove(self, token: Token) -> None:
         """An upstream took ``token`` where it had rejected the one before."""
+        ...
+
+    def renew_credential(self, credential: Credential, key: TokenKey) -> None:
+        """Use another secret from now on; the token in hand serves on until the new one has brought its own.
+
+        Args:
+            credential: The same but for its secrets.
+            key: Under which its token is kept.
+        """
         ...
 
     async def start(self) -> None:

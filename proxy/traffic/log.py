@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from pydantic import BaseModel
 
+from proxy.config.inventory import find_configured
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.errors import ConfigError, LogFull
@@ -127,6 +127,10 @@ class TrafficLog:
         writer = self._writer
         return LogStats(writer.queued_bytes, writer.written, self._dropped, self._renderer.redactions, writer.error)
 
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Mask ``secrets`` as well from now on; called before anything uses them."""
+        self._renderer.learn(secrets)
+
     async def start(self) -> None:
         """Open the sink and begin to write.
 
@@ -222,7 +226,7 @@ def find_secrets(config: Config) -> Iterator[Secret]:
 
     What Basic makes of a login is one of its own: an upstream may send it back in Base64 once more.
     """
-    for secret in _walk(config):
+    for secret in find_configured(config).values():
         if secret.origin != IN_FILE:
             yield secret
     logins = [(credential.username, credential.password) for credential in config.credential.values()]
@@ -230,20 +234,6 @@ def find_secrets(config: Config) -> Iterator[Secret]:
         if username is not None and password is not None:
             value = build_basic_token(username, password).authorization
             yield Secret(value.removeprefix("Basic "), password.origin)
-
-
-def _walk(value: object) -> Iterator[Secret]:
-    if isinstance(value, Secret):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _walk(getattr(value, name))
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _walk(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _walk(item)
 
 
 def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:

@@ -93,16 +93,21 @@ class Renderer:
         """How often a secret or a token was masked by value."""
         return self._redactions.count
 
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Mask ``secrets`` as well from now on; those known before stay secret."""
+        self._secrets = tuple(dict.fromkeys((*self._secrets, *secrets)))
+        self._renew_redactor()
+
     def __call__(self, _logger: object, _method: str, event: EventDict) -> bytes:
         """Turn an event into a line."""
         kind = event["event"]
         if kind == EXCHANGE_CLOSED:
             exchange = event["subject"]
-            self._learn(exchange.sent_authorization)
+            self._learn_token(exchange.sent_authorization)
             record = self._builder.build_exchange(exchange, self._redactor)
         elif kind == TOKEN_FETCHED:
             fetch = event["subject"]
-            self._learn(fetch.authorization)
+            self._learn_token(fetch.authorization)
             record = self._builder.build_token_fetch(fetch, self._wall())
         else:
             record = self._builder.build_event(kind, self._wall(), dict(event))
@@ -110,13 +115,16 @@ class Renderer:
         masked = self._redactor.redact(record, line)
         return line if masked is None else _dump(masked)
 
-    def _learn(self, authorization: str | None) -> None:
+    def _learn_token(self, authorization: str | None) -> None:
         """Mask a token from now on, in every record, unless they may hold it: a client may know it from an echo."""
         if self._shows_tokens or authorization is None or authorization in self._tokens:
             return
         if not authorization.startswith(BEARER):
             return
         self._tokens[authorization] = None
+        self._renew_redactor()
+
+    def _renew_redactor(self) -> None:
         tokens = [known.removeprefix(BEARER) for known in self._tokens]
         self._redactor = Redactor(self._secrets, self._redactions, tokens=tokens)
 

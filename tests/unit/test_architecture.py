@@ -22,6 +22,7 @@ BANDS = {
     ERRORS: ("proxy.errors",),
     PURE: (
         "proxy",  # the map: a docstring
+        "proxy.config.inventory",
         "proxy.config.models",
         "proxy.config.secret",
         "proxy.config.units",
@@ -45,7 +46,15 @@ BANDS = {
         "proxy.traffic.variants",
     ),
     IO: ("proxy.config", "proxy.process", "proxy.relay", "proxy.tasks", "proxy.tls", "proxy.tokens", "proxy.traffic"),
-    SHELL: ("proxy.admin", "proxy.demo", "proxy.logs", "proxy.service", "proxy.simulate", "proxy.simulator"),
+    SHELL: (
+        "proxy.admin",
+        "proxy.demo",
+        "proxy.logs",
+        "proxy.rotation",
+        "proxy.service",
+        "proxy.simulate",
+        "proxy.simulator",
+    ),
     CLI: ("proxy.__main__", "proxy.cli"),
 }
 """A name stands for itself and all below it, unless a longer one stands somewhere; ``proxy`` only for itself."""

@@ -73,6 +73,18 @@ def test_what_is_below_the_level_is_not_written():
     assert stream.getvalue() == ""
 
 
+def test_a_secret_that_is_learnt_later_is_masked_beside_the_old_ones():
+    """The old one is as secret as before."""
+    stream = io.StringIO()
+    mask = set_up_logs(stream, logging.INFO)
+    mask.use([Secret("old-secret", "test")])
+    mask.use([Secret("new-secret", "test")])
+
+    structlog.get_logger().info("token.fetched", detail="old-secret new-secret")
+
+    assert read(stream)[0]["detail"] == "*** ***"
+
+
 def test_what_libraries_say_is_written_in_the_same_form():
     """They use the standard library's logging."""
     stream = io.StringIO()

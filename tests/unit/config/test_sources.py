@@ -5,8 +5,9 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.config import sources
-from proxy.config.sources import SourceError, Sources
+from proxy.config import places
+from proxy.config.places import SourceError
+from proxy.config.sources import Sources
 
 CANARY = "c4nary-value"
 
@@ -126,7 +127,7 @@ def test_a_directory_is_no_secret_file(fail, tmp_path):
 
 def test_a_file_of_any_size_is_read_to_a_limit_only(fail, tmp_path):
     """A wrong path, such as a log, is not read whole."""
-    write(tmp_path / "s", b"x" * (sources.MAX_SECRET_BYTES + 1))
+    write(tmp_path / "s", b"x" * (places.MAX_SECRET_BYTES + 1))
 
     assert "gives more than 65536 bytes" in fail({"file": "s"}).problem
 
@@ -156,7 +157,7 @@ def test_a_command_that_fails_is_told_by_its_exit_code_alone(fail, capfd):
 
 def test_a_command_that_does_not_end_is_given_up(fail, monkeypatch):
     """The proxy starts, or says why not; it does not hang on a tool that asks questions."""
-    monkeypatch.setattr(sources, "COMMAND_LIMIT_S", 0.2)
+    monkeypatch.setattr(places, "COMMAND_LIMIT_S", 0.2)
 
     error = fail({"command": [sys.executable, "-c", "import time; time.sleep(60)"]})
 
@@ -182,7 +183,7 @@ def test_a_literal_is_refused_where_a_secret_is_wanted(fail):
     error = fail(CANARY)
 
     assert error.problem == "is a secret in plain text"
-    assert error.fix.startswith('write { env = "NAME" }, { file = "/path" } or { command = ["program", "argument"] }')
+    assert error.fix.startswith('write { env = "NAME" }, { file = "/path" }, { command = ["program", "argument"] } or')
 
 
 def test_a_literal_is_taken_where_it_may_be_one(read):
@@ -203,12 +204,16 @@ def test_a_literal_is_taken_where_it_may_be_one(read):
         {"command": "a b"},
         {"command": []},
         {"command": ["a", 1]},
+        {"keyring": "service/username"},
+        {"keyring": {"service": "a"}},
+        {"keyring": {"service": "a", "username": "b", "value": "c"}},
+        {"keyring": {"service": "a", "username": "b"}, "env": "c"},
         5,
         [],
     ],
 )
 def test_anything_else_is_no_source(fail, value):
-    """One source, written in one of three ways."""
+    """One source, written in one of four ways."""
     assert fail(value).problem == "is not a source of a secret"
 
 

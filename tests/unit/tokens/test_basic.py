@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 
+from proxy.config.models import Credential
 from proxy.config.secret import Secret
 from proxy.tokens.basic import BasicSource
+from proxy.tokens.token import TokenKey
 
 
 def build_source():
@@ -31,6 +33,16 @@ async def test_rejected_value_has_no_other():
     source.prove(source.current())
 
     assert await source.replace(source.current()) is None
+
+
+def test_another_login_is_used_at_once():
+    """From the next request on; there is nothing to fetch first."""
+    source = build_source()
+    login = {"username": Secret("user", "test"), "password": Secret("2", "test")}
+
+    source.renew_credential(Credential(grant="basic", **login), TokenKey("of no use"))
+
+    assert base64.b64decode(source.current().authorization.removeprefix("Basic ")) == b"user:2"
 
 
 def test_status():

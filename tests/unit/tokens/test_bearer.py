@@ -336,7 +336,7 @@ async def test_refused_password_is_sent_once(make_credential, shared, server, ti
     await source.start()
     await timeline.advance(86_400.0)
 
-    with pytest.raises(NoToken, match="change it, then restart") as caught:
+    with pytest.raises(NoToken, match="change it; one from a file is used at once") as caught:
         await source.wait()
     assert server.calls == 1
     assert caught.value.retry_after_s == 60

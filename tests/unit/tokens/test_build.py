@@ -107,6 +107,24 @@ async def test_sources_start_together(build_config, endpoint):
     await sources.stop()
 
 
+async def test_another_secret_concerns_its_own_credential_alone(build_config, endpoint):
+    """The token in hand is still there, under its new key; the other credential is not touched."""
+    calls = Calls()
+    config = build_config("north", "south")
+    sources = build_sources(config, calls)
+    endpoint.open.set()
+    await sources.start()
+    await calls.wait(2)
+    tokens = {name: sources.by_name[name].current() for name in ("north", "south")}
+
+    secret = Secret("another", "test")
+    sources.renew("north", config.credential["north"].model_copy(update={"client_secret": secret}))
+
+    assert {name: sources.by_name[name].current() for name in tokens} == tokens
+    assert len(endpoint.calls) == 2
+    await sources.stop()
+
+
 async def test_one_slow_credential_holds_up_no_other(build_config, endpoint):
     """A token call that hangs keeps its own credential waiting and no other."""
     calls = Calls()

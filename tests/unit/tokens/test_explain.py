@@ -27,4 +27,4 @@ def test_given_up():
     """Where no more calls are made, the sentence says what a person must do."""
     text = explain_no_token("p", FetchError("refused", "it was refused", refused=True), is_given_up=True)
 
-    assert text.endswith("change it, then restart.")
+    assert text.endswith("change it; one from a file is used at once, any other after a restart.")

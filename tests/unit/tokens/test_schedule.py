@@ -94,6 +94,42 @@ def test_need_shortens_the_patient_backoff(schedule):
     assert schedule.due_at == 101.0
 
 
+NO = FetchError(REFUSED, "no", refused=True)
+
+
+@pytest.mark.parametrize("is_person", [False, True])
+def test_a_renewed_secret_is_tried_at_once_after_a_refusal(is_person):
+    """Also a person's, whose refused password is never sent again: it is another one."""
+    schedule = Schedule(is_person=is_person)
+    schedule.send()
+    schedule.fail(10.0, NO, None, 0.5)
+    assert schedule.due_at == (math.inf if is_person else 70.0)
+
+    schedule.renew(20.0)
+
+    assert (schedule.due_at, schedule.is_refused) == (20.0, False)
+
+
+def test_a_renewed_secret_waits_for_the_refresh_where_the_old_one_was_good(schedule):
+    """The token in hand is good, and the authorization server has said nothing else."""
+    schedule.succeed(0.0, 1800.0)
+    schedule.renew(20.0)
+
+    assert schedule.due_at == 1800.0
+
+
+def test_a_refusal_of_the_old_secret_that_comes_late_is_no_refusal(schedule):
+    """The call was under way when the secret changed; the next one sends the new secret, and soon."""
+    schedule.renew(5.0)
+    schedule.fail(10.0, NO, None, 0.5)
+    assert (schedule.due_at, schedule.is_refused) == (10.25, False)
+
+    schedule.send()
+    schedule.fail(11.0, NO, None, 0.5)
+
+    assert (schedule.due_at, schedule.is_refused) == (71.0, True)
+
+
 def test_repr(schedule):
     """The repr tells the state."""
     assert repr(schedule) == "<Schedule due_at=inf in_flight=True failures=0 is_refused=False>"

@@ -1,6 +1,7 @@
 """The traffic log as a whole, over real files, pipes and a disk that is full."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -353,6 +354,18 @@ def make_config():
             "admin": {"password": Secret("admin-password", "env D")},
         }
     )
+
+
+async def test_a_secret_that_is_learnt_is_masked_beside_the_old_ones(make_log, path):
+    """From the next record on; the old one is as secret as before."""
+    log = make_log(["old-secret"])
+    await log.start()
+    log.learn([Secret("new-secret", "test"), Secret("old-secret", "test")])
+    log.token_fetched(dataclasses.replace(FETCH, detail="old-secret new-secret"))
+    await log.stop()
+
+    assert read(path)[1]["detail"] == "*** ***"
+    assert log.stats().redactions == 2
 
 
 def test_every_secret_of_a_configuration_is_found():

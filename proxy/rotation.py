@@ -1,0 +1,129 @@
+"""Secrets that change while the proxy runs: noticed, hidden from every log, and then used.
+
+The rule of this file: it knows which key has another value, and hands on a whole configuration that has it; what is
+done with that is its owner's.  Files are looked at all the time.  A command or a keyring costs too much for that, and
+is asked when the authorization server has refused what it gave last.  A variable cannot change.  Logins that are no
+credential's, of the admin listener and at the corporate proxy, are built into what was started with them: a new one is
+hidden at once, and used from the next start on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from proxy.config.inventory import find_configured, replace_secrets
+from proxy.config.os_keyring import KeyringEntry
+from proxy.config.places import Command, File, SourceError
+from proxy.config.watch import Complaint, FileWatch, WatchedFile
+from proxy.tasks import Tasks
+from proxy.tokens.policy import REFUSED_PAUSE_S
+from proxy.tokens.token import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.config.models import Config
+    from proxy.config.secret import Place, Secret
+    from proxy.exchange import Exchange
+    from proxy.tokens.token import TokenFetch
+
+log = structlog.get_logger(__name__)
+
+
+class Rotation:
+    """Keeps the secrets of a configuration as their sources have them; an Observer of token calls."""
+
+    def __init__(
+        self,
+        config: Config,
+        use: Callable[[Config, frozenset[str]], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is looked at before ``start``.
+
+        Args:
+            config: As loaded.
+            use: Takes the configuration that has the new secrets, and the names of the credentials that are
+                concerned; what it must do first is hide them.
+            clock: Seconds, monotonic.
+        """
+        self._config = config
+        self._use = use
+        self._clock = clock
+        self._read_at: dict[str, float] = {}
+        self._complaints: dict[Place, Complaint] = {}
+        self._tasks = Tasks()
+        self._watch: FileWatch | None = None
+
+    def start(self) -> None:
+        """Begin to look at the files; needs a running event loop."""
+        files = [
+            WatchedFile(place, secret, self._keys_of(place))
+            for place, secret in _by_place(find_configured(self._config)).items()
+            if isinstance(place, File)
+        ]
+        self._watch = FileWatch(files, self.take, asyncio.get_running_loop())
+        self._watch.start()
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._watch is not None:
+            self._watch.stop()
+        await self._tasks.stop()
+
+    def exchange_closed(self, exchange: Exchange) -> None:
+        """Do nothing: an upstream's answer says nothing about a credential."""
+
+    def token_fetched(self, fetch: TokenFetch) -> None:
+        """Ask the sources of a refused credential again, at most once a minute."""
+        last = self._read_at.get(fetch.credential, -math.inf)
+        if fetch.outcome == REFUSED and self._clock() - last >= REFUSED_PAUSE_S:
+            _ = self._tasks.start(self.read_again(fetch.credential), name=f"secrets of {fetch.credential}")
+
+    async def read_again(self, credential: str) -> None:
+        """Ask the commands and keyrings of a credential for its secrets, and use what has changed."""
+        self._read_at[credential] = self._clock()
+        secrets = find_configured(self._config.credential[credential])
+        places = [place for place in _by_place(secrets) if isinstance(place, Command | KeyringEntry)]
+        answers = await asyncio.gather(*(asyncio.to_thread(self._ask, place) for place in places))
+        self.take({place: answer for place, answer in zip(places, answers, strict=True) if answer is not None})
+
+    def take(self, read: Mapping[Place, Secret]) -> None:
+        """Use what was read where it differs from what is used."""
+        changed = {
+            key: read[secret.place]
+            for key, secret in find_configured(self._config).items()
+            if secret.place is not None and read.get(secret.place, secret) != secret
+        }
+        if not changed:
+            return
+        before, self._config = self._config.credential, replace_secrets(self._config, changed)
+        credentials = self._config.credential
+        self._use(self._config, frozenset(name for name in credentials if credentials[name] is not before[name]))
+        for key, secret in changed.items():
+            used = "from the next call on" if key.startswith("credential.") else "from the next start on"
+            log.info("secret.changed", key=key, source=secret.origin, used=used)
+
+    def _ask(self, place: Place) -> Secret | None:
+        """Read a place, in a thread; one that fails is complained of once."""
+        complaint = self._complaints.setdefault(place, Complaint(self._keys_of(place)))
+        try:
+            secret = place.read()
+        except SourceError as error:
+            complaint.unreadable(error)
+            return None
+        complaint.readable(secret.origin)
+        return secret
+
+    def _keys_of(self, place: Place) -> list[str]:
+        return [key for key, secret in find_configured(self._config).items() if secret.place == place]
+
+
+def _by_place(secrets: Mapping[str, Secret]) -> dict[Place, Secret]:
+    return {secret.place: secret for secret in secrets.values() if secret.place is not None}

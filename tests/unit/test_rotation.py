@@ -1,0 +1,206 @@
+"""Secrets that change while the proxy runs: what is noticed, what is asked again, what is handed on."""
+
+import asyncio
+import dataclasses
+import sys
+import threading
+
+import pytest
+from harness.running import until
+from structlog.testing import capture_logs
+
+from proxy.config.models import Config
+from proxy.config.places import Command, File, Variable
+from proxy.rotation import Rotation
+from proxy.tokens.token import OK, REFUSED, TokenFetch
+
+ENVIRON = {"CLIENT_ID": "an-id"}
+ECHO = "import sys; print(open(sys.argv[1]).read())"
+
+
+def build_command(path):
+    """Return a command that gives what a file holds; it fails where there is none."""
+    return Command((sys.executable, "-c", ECHO, str(path)), path.parent, {})
+
+
+def build_config(admin, **places):
+    """Build a configuration of one credential for each place."""
+    credentials = {
+        name: {
+            "grant": "client_credentials",
+            "token_url": "https://api.example/oauth/token",
+            "client_id": Variable("CLIENT_ID", ENVIRON).read(),
+            "client_secret": place.read(),
+        }
+        for name, place in places.items()
+    }
+    return Config.model_validate(
+        {"listener": [], "route": [], "credential": credentials, "admin": {"password": admin.read()}}
+    )
+
+
+class Uses:
+    """Takes what a rotation hands on.
+
+    Attributes:
+        configs: Each configuration.
+        credentials: The credentials concerned, each time.
+    """
+
+    def __init__(self):
+        """Begin with none."""
+        self.configs = []
+        self.credentials = []
+
+    def __call__(self, config, credentials):
+        """Keep it."""
+        self.configs.append(config)
+        self.credentials.append(set(credentials))
+
+    @property
+    def secrets(self):
+        """The last client secret of each credential."""
+        return {name: one.client_secret.reveal() for name, one in self.configs[-1].credential.items()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return the file of the first secret."""
+    path = tmp_path / "secret"
+    path.write_text("first")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def uses():
+    """Return what takes the changes."""
+    return Uses()
+
+
+@pytest.fixture
+def config(path):
+    """Return a configuration that has the one secret everywhere, from the file and by a command."""
+    return build_config(File(path), north=File(path), south=build_command(path), east=File(path))
+
+
+@pytest.fixture
+async def rotation(config, uses, clock):
+    """Return a rotation that has not been started."""
+    rotation = Rotation(config, uses, clock=clock)
+    yield rotation
+    await rotation.stop()
+
+
+FETCH = TokenFetch("south", "client_credentials", "https://h/t", REFUSED, 401, "", 0.1, None, None, "refresh")
+
+
+async def test_every_key_of_a_file_changes_together(rotation, uses, path):
+    """Those of another place do not."""
+    rotation.start()
+    path.write_text("second")
+    await until(lambda: bool(uses.configs))
+
+    assert uses.credentials == [{"north", "east"}]
+    assert uses.secrets == {"north": "second", "south": "first", "east": "second"}
+    assert uses.configs[0].admin.password.reveal() == "second"
+
+
+def test_a_change_is_told_by_key_and_place(rotation, path):
+    """Which one is not told, nor any part of it; of what is used at the next start only, that is said."""
+    path.write_text("second")
+    with capture_logs() as logs:
+        rotation.take({File(path): File(path).read()})
+
+    assert [(entry["event"], entry["key"], entry["used"].split()[3]) for entry in logs] == [
+        ("secret.changed", "credential.north.client_secret", "call"),
+        ("secret.changed", "credential.east.client_secret", "call"),
+        ("secret.changed", "admin.password", "start"),
+    ]
+    assert {entry["source"] for entry in logs} == {f"file {path}"}
+    assert "second" not in repr(logs)
+
+
+def test_what_is_read_again_and_is_the_same_is_no_change(rotation, uses, path):
+    """Nothing is handed on for it."""
+    rotation.take({File(path): File(path).read()})
+
+    assert uses.configs == []
+
+
+def test_changes_add_up(rotation, uses, path):
+    """A later one does not bring an earlier value back."""
+    path.write_text("second")
+    rotation.take({File(path): File(path).read()})
+    path.write_text("third")
+    command = build_command(path)
+    rotation.take({command: command.read()})
+
+    assert uses.secrets == {"north": "second", "south": "third", "east": "second"}
+
+
+async def test_a_command_is_asked_again_when_its_secret_is_refused(rotation, uses, path):
+    """By whoever has it; files are looked at all the time anyway."""
+    path.write_text("second")
+    rotation.token_fetched(FETCH)
+    await until(lambda: bool(uses.configs))
+
+    assert uses.credentials == [{"south"}]
+    assert uses.secrets == {"north": "first", "south": "second", "east": "first"}
+
+
+async def test_a_command_is_asked_at_most_once_a_minute(rotation, uses, path, clock):
+    """However often its secret is refused."""
+    await rotation.read_again("south")
+    path.write_text("second")
+    clock.advance(59.0)
+    rotation.token_fetched(FETCH)
+    assert len(rotation._tasks) == 0
+
+    clock.advance(1.0)
+    rotation.token_fetched(FETCH)
+    await until(lambda: bool(uses.configs))
+
+    assert uses.secrets["south"] == "second"
+
+
+async def test_a_good_secret_is_not_asked_for_again(rotation):
+    """Nor after a failure that is none of its own."""
+    for outcome in (OK, "network", "timeout"):
+        rotation.token_fetched(dataclasses.replace(FETCH, outcome=outcome))
+
+    assert len(rotation._tasks) == 0
+
+
+async def test_a_command_that_fails_leaves_the_old_secret(rotation, uses, path):
+    """It is complained of once, and once more when it works again."""
+    path.unlink()
+    with capture_logs() as logs:
+        await rotation.read_again("south")
+        await rotation.read_again("south")
+        path.write_text("second")
+        await rotation.read_again("south")
+
+    assert [entry["event"] for entry in logs] == ["secret.unreadable", "secret.recovered", "secret.changed"]
+    assert logs[0]["keys"] == ("credential.south.client_secret",)
+    assert uses.secrets["south"] == "second"
+
+
+async def test_the_files_are_no_longer_looked_at_after_the_end(config, uses):
+    """The thread ends by itself."""
+    rotation = Rotation(config, uses)
+    rotation.start()
+    await rotation.stop()
+
+    await until(lambda: "secret files" not in {thread.name for thread in threading.enumerate()})
+
+
+async def test_nothing_is_looked_at_where_nothing_can_change(uses):
+    """Variables do not change while a process lives."""
+    variable = Variable("CLIENT_ID", ENVIRON)
+    rotation = Rotation(build_config(variable, north=variable), uses)
+    rotation.start()
+
+    assert "secret files" not in {thread.name for thread in threading.enumerate()}
+    await asyncio.gather(rotation.read_again("north"), rotation.stop())
+    assert uses.configs == []
