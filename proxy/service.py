@@ -20,7 +20,6 @@ from aiohttp import web
 from proxy.admin.app import build_admin, build_runner
 from proxy.admin.login import choose_password
 from proxy.admin.view import PoolStatus, ProxyStatus
-from proxy.config.units import parse_socket_address
 from proxy.http.authority import build_authority
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
@@ -168,8 +167,7 @@ class Service:
             self._sources.renew(name, config.credential[name])
 
     async def _start_admin(self) -> None:
-        bind = self._config.admin.bind
-        address = parse_socket_address(bind)
+        address = self._config.admin.bind
         app = build_admin(self, self._config.admin, self.admin_password, machine=socket.gethostname())
         self._admin = build_runner(app)
         await self._admin.setup()
@@ -177,7 +175,7 @@ class Service:
             await web.TCPSite(self._admin, address.host, address.port).start()
         except OSError as error:
             where = "admin.bind"
-            raise build_bind_error(where, bind, error) from error
+            raise build_bind_error(where, address, error) from error
         port = self._admin.addresses[0][1]
         self.admin_url = f"http://{build_authority(address.host, port)}"
 

@@ -8,10 +8,9 @@ os_keyring  the same: the keyring of the operating system
 watch       files of secrets, looked at for changes
 inventory   PURE: the secrets of a configuration by their keys, found and replaced
 models      PURE: the shape of every key, with its default
-units       PURE: single values: sizes, spans of time, networks, addresses
+units       PURE: single values: sizes, spans of time, networks, addresses, URLs
 secret      PURE: a secret that cannot be printed by accident
 check       what keys must be to each other
-urls        PURE: URLs, and what their hosts tell
 translate   pydantic's objections in the words of the file
 problems    what is wrong, gathered
 describe    a configuration in words, for `check`

@@ -11,14 +11,12 @@ import ssl
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from proxy.config.units import parse_socket_address
-from proxy.config.urls import parse_url, tell_environment
-from proxy.http.authority import parse_authority
+from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
     from proxy.config.models import Config, Credential, Listener, Outbound
     from proxy.config.problems import Problems
-    from proxy.config.urls import URL
+    from proxy.routing.origin import Origin
 
 _NEEDS = {
     "client_credentials": frozenset({"token_url", "client_id", "client_secret"}),
@@ -26,6 +24,7 @@ _NEEDS = {
     "basic": frozenset({"username", "password"}),
 }
 _TOKEN_CALL_ONLY = frozenset({"request", "client_auth", "scope", "extra", "allow_plain_http"})
+_RAPIDSOS = ".rapidsos.com"
 _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "username", "password", "scope"})
 
 
@@ -45,11 +44,11 @@ def _check_listeners(config: Config, problems: Problems) -> None:
         problems.add("listener", "is empty: no client could connect", "add [[listener]] with name and bind")
     for listener in config.listener:
         _check_allow(listener, problems)
-    admin = parse_socket_address(config.admin.bind)
+    admin = config.admin.bind
     if not admin.is_loopback:
         problem = f"{admin} can be reached from other machines, and the login would cross the network in plain text"
         problems.add("admin.bind", problem, f"write 127.0.0.1:{admin.port}, and reach it through an SSH tunnel")
-    places = [(f"listener[{item.name}].bind", parse_socket_address(item.bind)) for item in config.listener]
+    places = [(f"listener[{item.name}].bind", item.bind) for item in config.listener]
     for (key, place), (other_key, other) in combinations([*places, ("admin.bind", admin)], 2):
         if place.overlaps(other):
             problems.add(other_key, f"{other} is taken by {key}", "give each its own port")
@@ -59,7 +58,7 @@ def _check_listeners(config: Config, problems: Problems) -> None:
 
 
 def _check_allow(listener: Listener, problems: Problems) -> None:
-    if not listener.allow and not parse_socket_address(listener.bind).is_loopback:
+    if not listener.allow and not listener.bind.is_loopback:
         problem = f"is missing: whoever reaches {listener.bind} would speak to RapidSOS as you"
         fix = 'add the networks of your clients, such as allow = ["10.20.0.0/16"], or bind to 127.0.0.1'
         problems.add(f"listener[{listener.name}].allow", problem, fix)
@@ -92,37 +91,46 @@ def _check_urls(config: Config, problems: Problems) -> None:
     for name, credential in config.credential.items():
         key = f"credential.{name}.token_url"
         try:
-            url = parse_url(credential.token_url) if credential.token_url is not None else None
+            origin = _find_origin(credential)
         except ValueError as error:
             fix = "write scheme, host and path, such as https://api-sandbox.rapidsos.com/oauth/token"
             problems.add(key, f"is not the URL of a token endpoint: {error}", fix)
         else:
-            _check_scheme(key, url, "the client secret", problems, is_allowed=credential.allow_plain_http)
+            _check_scheme(key, origin, "the client secret", problems, is_allowed=credential.allow_plain_http)
     for route in config.route:
-        with contextlib.suppress(ValueError):  # check_routes says what is wrong with it
-            url = parse_url(route.upstream)
-            _check_scheme(
-                f"route[{route.name}].upstream", url, "the token", problems, is_allowed=route.allow_plain_http
-            )
+        key = f"route[{route.name}].upstream"
+        _check_scheme(key, route.upstream, "the token", problems, is_allowed=route.allow_plain_http)
 
 
-def _check_scheme(key: str, url: URL | None, secret: str, problems: Problems, *, is_allowed: bool) -> None:
-    if url is not None and url.scheme == "http" and not is_allowed and not url.is_loopback:
+def _find_origin(credential: Credential) -> Origin | None:
+    return None if credential.token_url is None else parse_url_origin(credential.token_url)
+
+
+def _check_scheme(key: str, origin: Origin | None, secret: str, problems: Problems, *, is_allowed: bool) -> None:
+    if origin is not None and origin.scheme == "http" and not is_allowed and not origin.is_loopback:
         fix = "write https://, or set allow_plain_http = true in the same table"
-        problems.add(key, f"is plain http: {url.host} would get {secret} in the clear", fix)
+        problems.add(key, f"is plain http: {origin.host} would get {secret} in the clear", fix)
 
 
 def _check_environments(config: Config, problems: Problems) -> None:
     """Refuse a credential that serves two RapidSOS environments: its keys are void in one of them."""
     seen: dict[str, str] = {}
     for name, credential in config.credential.items():
-        if (environment := tell_environment(credential.token_url)) is not None:
-            seen[name] = environment
+        with contextlib.suppress(ValueError):  # told of above
+            if (environment := _tell_environment(_find_origin(credential))) is not None:
+                seen[name] = environment
     for route in config.route:
-        environment = tell_environment(route.upstream)
+        environment = _tell_environment(route.upstream)
         if environment is not None and seen.setdefault(route.credential, environment) != environment:
             problem = f"is a {environment} host, and credential {route.credential} is for {seen[route.credential]}"
             problems.add(f"route[{route.name}].upstream", problem, "use a credential and a host of one environment")
+
+
+def _tell_environment(origin: Origin | None) -> str | None:
+    """Return which RapidSOS environment a host belongs to; None when it is not RapidSOS's own."""
+    if origin is None or not origin.host.endswith(_RAPIDSOS):
+        return None
+    return next((name for name in ("sandbox", "staging") if f"-{name}." in origin.host), "production")
 
 
 def _check_outbound(outbound: Outbound, problems: Problems) -> None:
@@ -132,28 +140,8 @@ def _check_outbound(outbound: Outbound, problems: Problems) -> None:
             problems.add(f"outbound.{name}", "is missing: a login has both parts", f"add {name} = …")
         elif value is not None and outbound.proxy is None:
             problems.add(f"outbound.{name}", "has no meaning without outbound.proxy", "remove it, or name the proxy")
-    if outbound.proxy is not None and (problem := _object_to_proxy(outbound.proxy)) is not None:
-        problems.add(
-            "outbound.proxy",
-            problem,
-            "write http://host:port; a login goes into outbound.username and outbound.password",
-        )
     if outbound.ca_file is not None and (problem := _object_to_ca_file(outbound.ca_file)) is not None:
         problems.add("outbound.ca_file", problem, "name a file of PEM certificates that the proxy's user may read")
-
-
-def _object_to_proxy(text: str) -> str | None:
-    """Say what keeps a URL from being that of a corporate proxy."""
-    scheme, _, rest = text.partition("://")
-    if "@" in rest:
-        return "holds a login, which would stand in plain text here"
-    if scheme != "http":
-        return "does not begin with http://, the one way to a proxy that is spoken here"
-    try:
-        authority = parse_authority(rest.removesuffix("/"))
-    except ValueError as error:
-        return f"is not a proxy's URL: {error}"
-    return "has no port" if authority.port is None else None
 
 
 def _object_to_ca_file(path: str) -> str | None:

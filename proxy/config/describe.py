@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from proxy.config.urls import parse_url
 from proxy.http.authority import build_authority
+from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from proxy.config.models import Config, Credential, Listener, Match, Route
+    from proxy.routing.origin import Origin
 
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
@@ -21,7 +22,7 @@ def describe(config: Config) -> str:
 
     No secret is in it, and no secret is read for it.
     """
-    admin = ("admin", config.admin.bind, "this machine only, with a login")
+    admin = ("admin", str(config.admin.bind), "this machine only, with a login")
     sections: list[tuple[str, list[Sequence[str]]]] = [
         ("Listeners", [*map(_describe_listener, config.listener), admin]),
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
@@ -41,12 +42,19 @@ def build_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _describe_listener(listener: Listener) -> Sequence[str]:
     clients = ", ".join(map(str, listener.allow)) or "this machine only"
     names = f"as {', '.join(listener.names)}" if listener.names else ""
-    return listener.name, listener.bind, clients, names
+    return listener.name, str(listener.bind), clients, names
 
 
 def _describe_route(route: Route) -> Sequence[str]:
     strip = f"without {route.strip}" if route.strip else ""
-    return route.name, " ".join(_describe_match(route.match)), "->", route.upstream, strip, f"as {route.credential}"
+    return (
+        route.name,
+        " ".join(_describe_match(route.match)),
+        "->",
+        str(route.upstream),
+        strip,
+        f"as {route.credential}",
+    )
 
 
 def _describe_match(match: Match) -> Iterator[str]:
@@ -73,12 +81,11 @@ def _dialled(config: Config) -> Iterator[str]:
         yield _describe_dial(config, route.upstream, route.addresses)
     for credential in config.credential.values():
         if credential.token_url is not None:
-            yield _describe_dial(config, credential.token_url)
+            yield _describe_dial(config, parse_url_origin(credential.token_url))
 
 
-def _describe_dial(config: Config, text: str, addresses: Sequence[str] = ()) -> str:
-    url = parse_url(text)
-    place = build_authority(url.host, url.port)
-    if config.outbound.proxy is not None and not url.is_loopback:
+def _describe_dial(config: Config, origin: Origin, addresses: Sequence[str] = ()) -> str:
+    place = build_authority(origin.host, origin.port)
+    if config.outbound.proxy is not None and not origin.is_loopback:
         return f"{place} through {config.outbound.proxy}"
     return f"{place} at {', '.join(addresses)}" if addresses else place

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from proxy.config import units
 from proxy.config.secret import Secret  # noqa: TC001 (pydantic needs it at run time)
 from proxy.config.units import Network as Network  # noqa: PLC0414 (others take it from here)
+from proxy.config.units import SocketAddress
+from proxy.routing.origin import Origin
 
 Size = Annotated[int, BeforeValidator(units.parse_size), Field(ge=0)]
 """Bytes; written as a number or as ``"64 KiB"``."""
@@ -21,8 +23,10 @@ Age = Annotated[float, BeforeValidator(units.parse_age), Field(gt=0, allow_inf_n
 """Seconds; written as a number or as ``"400d"``, ``"12h"``, ``"30m"``."""
 Seconds = Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, BeforeValidator(units.parse_name)]
-Bind = Annotated[str, BeforeValidator(units.parse_bind)]
-"""``127.0.0.1:8080`` or ``[::1]:8080``; units.parse_socket_address takes it apart."""
+Bind = Annotated[SocketAddress, BeforeValidator(units.parse_socket_address)]
+"""Written ``127.0.0.1:8080`` or ``[::1]:8080``."""
+Upstream = Annotated[Origin, BeforeValidator(units.parse_upstream)]
+Proxy = Annotated[Origin, BeforeValidator(units.parse_proxy)]
 Networks = tuple[Annotated[Network, BeforeValidator(units.parse_network)], ...]
 HostName = Annotated[str, BeforeValidator(units.parse_host_name)]
 HostNames = tuple[HostName, ...]
@@ -50,7 +54,7 @@ class Listener(Model):
     """Client networks; loopback only when empty."""
     names: HostNames = ()
     """Host names that clients may use for this listener, beyond addresses, local names and routed hosts."""
-    allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_origin)], ...] = ()
+    allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_web_origin)], ...] = ()
     """Web origins (``https://cad.example``) whose pages may send requests here."""
 
 
@@ -101,7 +105,7 @@ class Route(Model):
     """The default takes every request."""
     strip: str = ""
     """A prefix taken off the path before it goes to the upstream."""
-    upstream: str
+    upstream: Upstream
     """Scheme, host and port; the path is the client's."""
     credential: Name
     addresses: Addresses = ()
@@ -119,7 +123,7 @@ class Route(Model):
 class Outbound(Model):
     """How the proxy itself reaches the outside."""
 
-    proxy: str | None = None
+    proxy: Proxy | None = None
     """The centre's own HTTP proxy, ``http://host:port``; None connects directly."""
     username: Secret | None = None
     password: Secret | None = None
@@ -155,7 +159,7 @@ class TrafficLog(Model):
 class Admin(Model):
     """The admin listener."""
 
-    bind: Bind = "127.0.0.1:9090"
+    bind: Bind = units.parse_socket_address("127.0.0.1:9090")
     username: str = "admin"
     password: Secret | None = None
     """None: one is made at start and printed to standard error."""

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from proxy.http.authority import DEFAULT_PORTS, MOST_PORT, build_authority, parse_authority
+from proxy.http.authority import MOST_PORT, build_authority, parse_authority
+from proxy.routing.origin import Origin, parse_origin
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)", re.ASCII)
 _SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -36,9 +37,9 @@ class UnitError(ValueError):
     """
 
     def __init__(self, value: object, problem: str, fix: str) -> None:
-        """Keep both parts; ``value`` opens the problem, as it stands in the file."""
+        """Keep both parts; ``value`` opens the problem, as it stands in the file, None where it may hold a login."""
         shown = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else value
-        self.problem = f"{shown} {problem}"
+        self.problem = problem if value is None else f"{shown} {problem}"
         self.fix = fix
         super().__init__(self.problem)
 
@@ -111,13 +112,10 @@ def parse_network(value: object) -> Network:
     return network
 
 
-def parse_bind(value: object) -> str:
-    """Check an address to listen at, and give it back in its plain form."""
-    return str(parse_socket_address(value))
-
-
 def parse_socket_address(value: object) -> SocketAddress:
     """Read ``address:port``; an IPv6 address stands in brackets."""
+    if isinstance(value, SocketAddress):
+        return value
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     fix = 'write an IP address and a port, such as "127.0.0.1:8080" or "[::1]:8080"'
     if not _PORT.fullmatch(port) or int(port) > MOST_PORT:
@@ -154,17 +152,50 @@ def parse_host_name(value: object) -> str:
     return authority.host
 
 
-def parse_origin(value: object) -> str:
+def parse_web_origin(value: object) -> str:
     """Check a web origin (RFC 6454, section 6.2), and give it back as browsers send it."""
-    scheme, colon, rest = (value if isinstance(value, str) else "").lower().partition("://")
+    try:
+        return str(parse_origin(value if isinstance(value, str) else ""))
+    except ValueError:
+        fix = 'write scheme and host, such as "https://cad.example"'
+        raise UnitError(value, "is not a web origin", fix) from None
+
+
+def parse_upstream(value: object) -> Origin:
+    """Read where a route leads; what it is written as is not quoted, since it could hold a login."""
+    if isinstance(value, Origin):
+        return value
+    text = _parse_text(value)
+    try:
+        return parse_origin(text)
+    except ValueError as error:
+        fix = "write https://host or https://host:port; the path is the client's own"
+        raise UnitError(None, f"is not an upstream: {error}", fix) from None
+
+
+def parse_proxy(value: object) -> Origin:
+    """Read the URL of a corporate proxy, which has its port written."""
+    if isinstance(value, Origin):
+        return value
+    fix = "write http://host:port; a login goes into outbound.username and outbound.password"
+    scheme, _, rest = _parse_text(value).partition("://")
+    if "@" in rest:
+        raise UnitError(None, "holds a login, which would stand in plain text here", fix)
+    if scheme != "http":
+        raise UnitError(None, "does not begin with http://, the one way to a proxy that is spoken here", fix)
     try:
         authority = parse_authority(rest.removesuffix("/"))
-    except ValueError:
-        authority = None
-    if authority is None or not colon or scheme not in DEFAULT_PORTS:
-        raise UnitError(value, "is not a web origin", 'write scheme and host, such as "https://cad.example"')
-    port = None if authority.port == DEFAULT_PORTS[scheme] else authority.port
-    return f"{scheme}://{build_authority(authority.host, port)}"
+    except ValueError as error:
+        raise UnitError(None, f"is not a proxy's URL: {error}", fix) from None
+    if authority.port is None:
+        raise UnitError(None, "has no port", fix)
+    return Origin(scheme, authority.host, authority.port)
+
+
+def _parse_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise UnitError(None, "is not a text", 'write a text in quotes: "…"')
 
 
 def parse_method(value: object) -> str:

@@ -80,7 +80,7 @@ def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> List
 
 def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext, turn: Turn) -> dict[str, Pool]:
     """Build a pool for each destination, and name it for each route that leads there."""
-    own_ports = frozenset(int(listener.bind.rpartition(":")[2]) for listener in config.listener)
+    own_ports = frozenset(listener.bind.port for listener in config.listener)
     dialer = Dialer(config.timeouts, config.outbound, tls, own_ports)
     pools: dict[Destination, Pool] = {}
     by_route: dict[str, Pool] = {}

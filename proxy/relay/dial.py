@@ -13,7 +13,6 @@ import ipaddress
 import socket
 import ssl
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import aiohappyeyeballs
 
 from proxy.errors import UpstreamDNS, UpstreamRefused, UpstreamTimeout, UpstreamTLS
 from proxy.http.authority import build_authority, is_address, is_loopback
+from proxy.http.basic import build_basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,9 +119,8 @@ class Dialer:
     async def _find_addresses(self, destination: Destination) -> list[AddressInfo]:
         """Return what to connect to, the guard passed; the corporate proxy's addresses where there is one."""
         origin = destination.origin
-        if self._is_tunnelled(origin.host):
-            host, _, port = str(self._outbound.proxy).removeprefix("http://").rstrip("/").rpartition(":")
-            return await self._resolve(host.strip("[]"), int(port))
+        if self._outbound.proxy is not None and self._is_tunnelled(origin.host):
+            return await self._resolve(self._outbound.proxy.host, self._outbound.proxy.port)
         if destination.addresses:
             return [_pinned(address, origin.port) for address in destination.addresses]
         found = await self._resolve(origin.host, origin.port)
@@ -198,8 +197,8 @@ class Dialer:
         authority = build_authority(origin.host, origin.port)
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if self._outbound.username is not None and self._outbound.password is not None:
-            login = f"{self._outbound.username.reveal()}:{self._outbound.password.reveal()}".encode()
-            lines.append(f"Proxy-Authorization: Basic {b64encode(login).decode()}")
+            login = build_basic(self._outbound.username.reveal(), self._outbound.password.reveal())
+            lines.append(f"Proxy-Authorization: {login}")
         answer = b""
         try:
             await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())

@@ -9,12 +9,12 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING
 
-from proxy.config.units import parse_socket_address
 from proxy.errors import ConfigError
 from proxy.relay.client import ClientConnection
 
 if TYPE_CHECKING:
     from proxy.config.models import Listener
+    from proxy.config.units import SocketAddress
     from proxy.relay.relay import Relay
 
 BACKLOG = 1024
@@ -58,18 +58,18 @@ async def listen(listener: Listener, relay: Relay) -> ListeningSocket:
     Raises:
         ConfigError: If the address cannot be bound.
     """
-    address = parse_socket_address(listener.bind)
+    address = listener.bind
     try:
         server = await asyncio.get_running_loop().create_server(
             lambda: ClientConnection(relay, listener.name), address.host, address.port, backlog=BACKLOG
         )
     except OSError as error:
         where = f"listener {listener.name}: bind"
-        raise build_bind_error(where, listener.bind, error) from error
+        raise build_bind_error(where, address, error) from error
     return ListeningSocket(listener.name, address.host, server)
 
 
-def build_bind_error(where: str, bind: str, error: OSError) -> ConfigError:
+def build_bind_error(where: str, bind: SocketAddress, error: OSError) -> ConfigError:
     """Say why an address cannot be bound, and what to do about it."""
     match error.errno:
         case errno.EADDRINUSE:

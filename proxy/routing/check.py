@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from proxy.errors import ConfigError
 from proxy.http.admission import REFUSED_METHODS
-from proxy.routing.origin import parse_origin
 from proxy.routing.paths import parse_prefix
 from proxy.routing.table import Conditions, compile_conditions
 
@@ -44,7 +43,6 @@ def check_routes(config: Config) -> None:
         _check_known(f"{where}.credential", "credential", route.credential, config.credential)
         _check_path(where, route)
         _check_methods(f"{where}.match.methods", route)
-        _check_upstream(f"{where}.upstream", route)
     _check_reachable(config.route)
 
 
@@ -79,14 +77,6 @@ def _check_methods(where: str, route: Route) -> None:
     for method in route.match.methods:
         if method in REFUSED_METHODS:
             _refuse(where, f"{method} is never forwarded", "leave it out")
-
-
-def _check_upstream(where: str, route: Route) -> None:
-    try:
-        parse_origin(route.upstream)
-    except ValueError as error:
-        fix = "write https://host or https://host:port; the path is the client's own"
-        _refuse(where, f"is not an upstream: {error}", fix)
 
 
 def _check_reachable(routes: Sequence[Route]) -> None:

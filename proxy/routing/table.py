@@ -11,7 +11,6 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from proxy.errors import Malformed, NoRoute
-from proxy.routing.origin import Origin, parse_origin
 from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from proxy.config.models import Listener, Route
     from proxy.http.head import RequestHead
     from proxy.http.targets import Target
+    from proxy.routing.origin import Origin
 
     Address = IPv4Address | IPv6Address
 
@@ -160,20 +160,15 @@ class RouteTable:
 
 
 def compile_route(route: Route) -> CompiledRoute:
-    """Work out once what is needed for each request.
-
-    Raises:
-        ValueError: If the upstream's URL is none.
-    """
-    upstream = parse_origin(route.upstream)
+    """Work out once what is needed for each request."""
     conditions = compile_conditions(route)
     return CompiledRoute(
         name=route.name,
         prefix=parse_prefix(route.match.path),
         conditions=None if conditions.is_none else conditions,
         strip=len(route.strip.removesuffix("/")),
-        upstream=upstream,
-        host_field=upstream.host_field,
+        upstream=route.upstream,
+        host_field=route.upstream.host_field,
         credential=route.credential,
         addresses=route.addresses,
         allow_private=route.allow_private,

@@ -17,6 +17,7 @@ from yarl import URL
 
 from proxy.errors import FetchError
 from proxy.http.authority import is_loopback
+from proxy.http.basic import build_basic
 from proxy.tls import build_tls_context
 from proxy.tokens.answers import ParsedToken, TokenAnswer, parse_token_answer
 from proxy.tokens.token import NETWORK, TIMEOUT, UNREADABLE
@@ -72,7 +73,7 @@ class TokenFetcher:
         self._wall = wall
         self._tls = tls or build_tls_context(outbound.ca_file)
         self._timeout_s = timeout_s
-        self._proxy = outbound.proxy
+        self._proxy = None if outbound.proxy is None else str(outbound.proxy)
         self._proxy_fields = _build_proxy_fields(outbound)
         self._session: aiohttp.ClientSession | None = None
 
@@ -129,7 +130,7 @@ def _build_proxy_fields(outbound: Outbound) -> dict[str, str]:
     """Build the login at the corporate proxy, if there are both."""
     if outbound.proxy is None or outbound.username is None or outbound.password is None:
         return {}
-    return {"Proxy-Authorization": aiohttp.encode_basic_auth(outbound.username.reveal(), outbound.password.reveal())}
+    return {"Proxy-Authorization": build_basic(outbound.username.reveal(), outbound.password.reveal())}
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -6,13 +6,13 @@ must reject both (section 2.3).
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 
 from proxy.errors import ConfigError
+from proxy.http.basic import build_basic
 
 if TYPE_CHECKING:
     from proxy.config.models import Credential
@@ -66,8 +66,7 @@ def build_client_basic(client_id: Secret | None, client_secret: Secret | None) -
 
     Without that encoding a ``:`` in the id, or a ``+`` or ``%`` in the secret, arrives as something else.
     """
-    pair = ":".join(quote_plus(secret.reveal()) if secret else "" for secret in (client_id, client_secret))
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    return build_basic(*(quote_plus(secret.reveal()) if secret else "" for secret in (client_id, client_secret)))
 
 
 def printable_url(url: str) -> str:

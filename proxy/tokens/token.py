@@ -5,7 +5,6 @@ The rule of this file: pure, and no ``repr`` shows a token.  ``fingerprint`` is 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -13,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
+from proxy.http.basic import build_basic
 from proxy.tokens import policy
 
 if TYPE_CHECKING:
@@ -136,10 +136,9 @@ def build_token(access_token: str, life_s: float, *, sent_at: float, dice: float
 
 
 def build_basic_token(username: Secret, password: Secret) -> Token:
-    """Build Basic credentials (RFC 7617), which never expire; UTF-8, as section 2.1 of it recommends."""
-    pair = f"{username.reveal()}:{password.reveal()}"
+    """Build Basic credentials (RFC 7617), which never expire."""
     return Token(
-        authorization="Basic " + base64.b64encode(pair.encode()).decode(),
+        authorization=build_basic(username.reveal(), password.reveal()),
         fingerprint=None,
         usable_until=math.inf,
         expires_at=math.inf,

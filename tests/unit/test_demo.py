@@ -117,9 +117,9 @@ def test_it_runs_the_sample_file_at_the_ports_that_were_chosen(ports, tmp_path, 
     """What people read in config/demo.toml is what they see."""
     config = prepare_demo(ports, tmp_path).config
 
-    assert config.listener[0].bind == f"127.0.0.1:{ports.proxy}"
-    assert config.admin.bind == f"127.0.0.1:{ports.admin}"
-    assert [(route.name, route.upstream) for route in config.route] == [
+    assert str(config.listener[0].bind) == f"127.0.0.1:{ports.proxy}"
+    assert str(config.admin.bind) == f"127.0.0.1:{ports.admin}"
+    assert [(route.name, str(route.upstream)) for route in config.route] == [
         (route["name"], f"http://127.0.0.1:{getattr(ports, route['credential'])}") for route in samples_demo["route"]
     ]
     assert {name: credential.token_url for name, credential in config.credential.items()} == {

@@ -16,7 +16,7 @@ def test_a_bind_beyond_loopback_needs_allow(refuse, build, sound, bind):
     sound["listener"][0]["allow"] = ["10.20.0.0/16"]
 
     assert f"test.toml: listener[cad].allow: is missing: whoever reaches {bind} would speak to RapidSOS as you" in told
-    assert build(sound).listener[0].bind == bind
+    assert str(build(sound).listener[0].bind) == bind
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:8080", "127.0.0.2:8080", "[::1]:8080"])
@@ -184,6 +184,32 @@ def test_a_token_does_not_travel_in_the_clear(refuse, build, sound):
     assert build(sound).route[0].allow_plain_http
 
 
+@pytest.mark.parametrize(
+    ("upstream", "problem"),
+    [
+        (
+            "https://api-sandbox.rapidsos.com/v1",
+            "is not an upstream: an upstream is https://host or https://host:port,",
+        ),
+        ("api.rapidsos.com", "is not an upstream: an upstream is https://host or https://host:port,"),
+        ("wss://a.example", "is not an upstream: an upstream is https://host or https://host:port,"),
+        (
+            "https://user:hunter2@a.example",
+            "is not an upstream: a user name or password before the host is not allowed",
+        ),
+        (5, "is not a text"),
+    ],
+)
+def test_an_upstream_is_scheme_host_and_port(refuse, sound, upstream, problem):
+    """What else was written could hold a login, and is not quoted."""
+    sound["route"][0]["upstream"] = upstream
+
+    told = refuse(sound)
+
+    assert f"test.toml: route[ingress].upstream: {problem}" in told
+    assert "hunter2" not in told
+
+
 def test_two_listeners_cannot_share_a_name(refuse, sound):
     """A route or a record could mean either."""
     sound["listener"].append({"name": "cad", "bind": "127.0.0.1:8081"})
@@ -226,7 +252,7 @@ def test_the_environment_of_a_strangers_host_cannot_be_told(build, sound):
     """A gateway of the centre's own may stand before either."""
     sound["route"][0]["upstream"] = "https://gateway.psap.example"
 
-    assert build(sound).route[0].upstream == "https://gateway.psap.example"
+    assert str(build(sound).route[0].upstream) == "https://gateway.psap.example"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_sound_file_is_loaded(load):
     """Values, secrets and defaults are all there."""
     config = load(SOUND)
 
-    assert config.listener[0].bind == "127.0.0.1:8080"
+    assert str(config.listener[0].bind) == "127.0.0.1:8080"
     assert config.credential["core"].client_id.reveal() == "an-id"
     assert config.credential["core"].client_secret.reveal() == "s3cret-value"
     assert config.route[0].match.path == "/ingress/"

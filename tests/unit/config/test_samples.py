@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from typing import get_args
 
 import pytest
 
@@ -13,6 +14,7 @@ from proxy.config.models import (
     Limits,
     Listener,
     Match,
+    Model,
     Outbound,
     Rotate,
     Route,
@@ -78,6 +80,21 @@ def test_there_is_no_other_sample(samples):
         "agencies.toml",
         "production.toml",
     }
+
+
+def models_in(annotation):
+    """Yield each model that a type holds, itself or deeper."""
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    for inner in get_args(annotation):
+        yield from models_in(inner)
+
+
+def test_no_table_is_left_out():
+    """Whoever adds a model adds its table to the list above."""
+    assert {model for model, _ in TABLES} == set(models_in(Config)) - {Config}
 
 
 @pytest.mark.parametrize(("model", "find"), TABLES, ids=lambda value: getattr(value, "__name__", ""))

@@ -168,14 +168,14 @@ def test_a_host_name_has_no_scheme_and_no_port(written, problem):
 )
 def test_a_web_origin_is_written_as_browsers_send_it(written, origin):
     """The default port and the slash are left out (RFC 6454, section 6.2)."""
-    assert units.parse_origin(written) == origin
+    assert units.parse_web_origin(written) == origin
 
 
 @pytest.mark.parametrize("written", ["*", "null", "cad.example", "ftp://cad.example", "https://cad.example/page", 1])
 def test_anything_else_is_no_web_origin(written):
     """There is no wildcard: a page must be named to be let in."""
     with pytest.raises(UnitError, match="is not a web origin"):
-        units.parse_origin(written)
+        units.parse_web_origin(written)
 
 
 def test_a_method_in_lower_case_is_refused():
