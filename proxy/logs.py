@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import orjson
 import structlog
 
+from proxy.config.secret import join_secrets
 from proxy.traffic.redact import Redactions, Redactor
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class SecretMask:
 
     def use(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; those known before stay secret."""
-        self._secrets = tuple(dict.fromkeys((*self._secrets, *secrets)))
+        self._secrets = join_secrets(self._secrets, secrets)
         self._redactor = Redactor(self._secrets, Redactions())
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:

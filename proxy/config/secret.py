@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_FORMER = 256
+"""Secrets that are no longer used and are still masked: years of changes.  A source that gives another value whenever
+it is read must not fill the memory."""
 
 
 class Place(Protocol):
@@ -62,3 +69,11 @@ class Secret:
         """Refuse to be pickled: a copy on disk is a leak."""
         message = "a Secret cannot be pickled"
         raise TypeError(message)
+
+
+def join_secrets(known: Iterable[Secret], new: Iterable[Secret]) -> tuple[Secret, ...]:
+    """Return all that must be masked once ``new`` are used: these first, and of those known before the latest."""
+    joined = dict.fromkeys(new)
+    used = len(joined)
+    joined |= dict.fromkeys(known)
+    return tuple(joined)[: used + MOST_FORMER]

@@ -13,6 +13,7 @@ import structlog
 from cachetools import LRUCache
 from structlog import BoundLoggerBase
 
+from proxy.config.secret import join_secrets
 from proxy.traffic.record import EXCHANGE_CLOSED, TOKEN_FETCHED
 from proxy.traffic.redact import Redactions, Redactor
 
@@ -95,7 +96,7 @@ class Renderer:
 
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; those known before stay secret."""
-        self._secrets = tuple(dict.fromkeys((*self._secrets, *secrets)))
+        self._secrets = join_secrets(self._secrets, secrets)
         self._renew_redactor()
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> bytes:

@@ -13,18 +13,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from harness.canaries import Canary, Search
+from harness.echo import echo
 from harness.keyring_file import FILE, FileKeyring
 from harness.program import SOURCES, Program, build_toml, running_program
+from harness.running import build_document as build_plain_document
 from harness.running import until
+from harness.upstream import scripted_upstream
 
+from proxy.config.models import Config
+from proxy.config.places import File
 from proxy.config.secret import Secret
+from proxy.http.basic import build_basic
+from proxy.service import Service
 from proxy.simulator.server import Simulator
 from proxy.simulator.settings import SimulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
 # The program chooses its own loop.
@@ -38,6 +46,7 @@ PLANTED = (
     b"GET /v1/echo?new=" + NEW.value.encode().hex().encode() + b" HTTP/1.1\r\nHost: proxy\r\n"
     b"X-Old: " + OLD.value.encode() + b"\r\nX-New: " + NEW.value.encode() + b"\r\n\r\n"
 )
+ADMIN_PASSWORD = "an-admin-password"
 SHORT_LIFE_S = 4.0
 """Of a token whose refresh, at half of it, a test waits for."""
 
@@ -57,12 +66,16 @@ class Site:
     Attributes:
         statuses: What the client was answered.
         directory: Where configuration, secret and log are.
+        told: What the admin listener has answered.
+        is_over: Whether the client is to stop.
     """
 
     simulator: Simulator
     program: Program
     directory: Path
     statuses: list[bytes] = field(default_factory=list)
+    told: list[bytes] = field(default_factory=list)
+    is_over: bool = False
 
     @property
     def secret(self) -> Path:
@@ -88,8 +101,8 @@ class Site:
         return head.split()[1]
 
     async def ask_on_and_on(self) -> None:
-        """Send requests until cancelled."""
-        while True:
+        """Send requests until told that it is over."""
+        while not self.is_over:
             self.statuses.append(await self.ask())
             await asyncio.sleep(0.002)  # there is one machine for all
 
@@ -104,9 +117,18 @@ class Site:
         return [record["status"] for record in records if record["event"] == "token.fetched"]
 
     def leaks(self) -> list[Any]:
-        """Return where a secret stands in what the program has written."""
+        """Return where a secret stands in what the program has written or answered."""
         written = self.program.stdout + self.program.stderr + (self.directory / "traffic.jsonl").read_bytes()
-        return Search(BOTH).find(written)
+        return Search(BOTH).find(written + b"".join(self.told))
+
+    async def ask_admin(self) -> None:
+        """Ask for all that the admin listener tells."""
+        login = {"Authorization": build_basic("admin", ADMIN_PASSWORD)}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{self.program.admin_port}", headers=login) as session:
+            for path in ("/ready", "/metrics", "/api/tokens"):
+                async with session.get(path) as answer:
+                    assert answer.status == 200
+                    self.told.append(await answer.read())
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events of the operational log."""
@@ -128,7 +150,7 @@ def build_document(simulator: Simulator, source: dict[str, Any]) -> dict[str, An
         },
         "route": [{"name": "all", "upstream": simulator.url, "credential": "core"}],
         "traffic_log": {"path": "traffic.jsonl"},
-        "admin": {"bind": "127.0.0.1:0"},
+        "admin": {"bind": "127.0.0.1:0", "password": {"env": "ADMIN_PASSWORD"}},
     }
 
 
@@ -137,6 +159,7 @@ async def running_site(
     directory: Path, source: dict[str, Any], *, life_s: float = 3600.0, **environ: str
 ) -> AsyncIterator[Site]:
     """Run a site for the length of a block, its client asking all the time."""
+    environ = {**environ, "ADMIN_PASSWORD": ADMIN_PASSWORD}
     simulator = Simulator(SimulatorSettings(client_secret=Secret(OLD.value, "test"), token_life_s=life_s))
     write_secret(directory / "client-secret", OLD)
     await simulator.start()
@@ -146,12 +169,13 @@ async def running_site(
         async with running_program("serve", "--verbose", "--config", str(config), **environ) as program:
             await program.wait_started()
             site = Site(simulator, program, directory)
-            asking = asyncio.ensure_future(site.ask_on_and_on())  # noqa: TID251 (awaited below)
-            await site.wait_asked(10)
-            yield site
-            await site.wait_asked(10)
-            asking.cancel()
-            assert not asking.done(), "a client met something else than an answer"
+            async with asyncio.TaskGroup() as client:
+                client.create_task(site.ask_on_and_on())
+                await site.wait_asked(10)
+                yield site
+                await site.wait_asked(10)
+                await site.ask_admin()
+                site.is_over = True
             assert await program.stop() == 0
     finally:
         await simulator.stop()
@@ -239,3 +263,30 @@ async def test_the_keyring_is_asked_again_when_its_secret_is_refused(tmp_path: P
     assert site.token_statuses() == [200, 401, 200]
     assert set(site.statuses) == {b"200"}
     assert site.leaks() == []
+
+
+async def test_a_basic_login_is_hidden_first_and_then_used_at_once(tmp_path: Path) -> None:
+    """When the masks are told of the new password, requests still go out with the old one; then with the new one."""
+    path = tmp_path / "password"
+    write_secret(path, OLD)
+    login = {"grant": "basic", "username": Secret("lis", "test"), "password": await asyncio.to_thread(File(path).read)}
+    used_when_learnt = []
+
+    def learn(secrets: Iterable[Secret]) -> None:
+        assert NEW.value in {secret.reveal() for secret in secrets}
+        used_when_learnt.append(service._sources.by_name["core"].current().authorization)
+
+    async with scripted_upstream(echo) as upstream:
+        document = build_plain_document(f"http://127.0.0.1:{upstream.port}", "", credential={"core": login})
+        service = Service(Config.model_validate(document), learn=learn)
+        await service.start()
+        try:
+            write_secret(path, NEW)
+            await until(lambda: bool(used_when_learnt))
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{service.listeners[0].port}") as session:
+                seen = await (await session.get("/api/plain")).text()
+        finally:
+            await service.stop()
+
+    assert used_when_learnt == [build_basic("lis", OLD.value)]
+    assert f"Authorization: {build_basic('lis', NEW.value)}" in seen
