@@ -87,7 +87,8 @@ examples:
 While it runs:
   curl http://127.0.0.1:9911/_simulator                            # what it has seen
   curl http://127.0.0.1:9911/_simulator/faults -d '{"where": "api", "kind": "status", "status": 503}'
-  curl http://127.0.0.1:9911/_simulator/faults -X DELETE           # well again"""
+  curl http://127.0.0.1:9911/_simulator/faults -X DELETE           # well again
+  curl http://127.0.0.1:9911/_simulator/secret -d '{"client_secret": "another"}'  # the old one is refused then"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
