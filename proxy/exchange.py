@@ -82,7 +82,7 @@ class Attempt:
     """One try at the upstream.
 
     Attributes:
-        url: What was asked for, a token in the query included.
+        url: What was asked for; a token of ours in its query is masked.
         address: ``ip:port`` of the peer, None when none was reached.
         reused: Whether the connection came from the pool.
         fingerprint: Of the token sent, None for a credential without one.
@@ -120,7 +120,8 @@ class Exchange:
         client: The client's address without its port.
         request: None when the head could not be parsed.
         response: The head sent to the client, the proxy's own answers included; None when none was.
-        sent_authorization: The Authorization value of the last attempt, None before there was one.
+        sent_authorization: The Authorization value of the last attempt; None before there was one, and where the
+            token went into the query.
         token_wait_s: How long the exchange waited for a token; 0.0 in normal running.
         queue_s: From the first byte to the end of the head's checks.
         bytes_in: Received from the client for this exchange, head included.

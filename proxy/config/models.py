@@ -56,6 +56,8 @@ class Listener(Model):
     """Host names that clients may use for this listener, beyond addresses, local names and routed hosts."""
     allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_web_origin)], ...] = ()
     """Web origins (``https://cad.example``) whose pages may send requests here."""
+    stub_token: StrictBool = False
+    """Whether ``POST …/oauth/token`` is answered here, with a token that opens nothing."""
 
 
 class Credential(Model):
@@ -114,6 +116,8 @@ class Route(Model):
     """Whether the upstream's name may resolve to a loopback, link-local or private address."""
     allow_plain_http: StrictBool = False
     """Whether ``upstream`` may be plain http to another machine."""
+    place: Annotated[str, AfterValidator(units.check_place)] = "header"
+    """Where the token goes: ``header``, or a parameter of the query, ``query:token``."""
     dead_token_status: tuple[DeadTokenStatus, ...] = (401,)
     """Answers that make the token sent suspect."""
     replay: StrictBool = True

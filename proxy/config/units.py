@@ -20,6 +20,7 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _IPV6 = 6
 _FORBIDDEN = 403
@@ -226,6 +227,14 @@ def parse_pinned_address(value: object) -> str:
     except UnitError:
         fix = 'write addresses such as ["203.0.113.10", "203.0.113.10:8443", "2001:db8::10", "[2001:db8::10]:8443"]'
         raise UnitError(value, "is not an IP address", fix) from None
+
+
+def check_place(text: str) -> str:
+    """Refuse what is no place for a token: ``header`` or ``query:NAME``."""
+    kind, mark, name = text.partition(":")
+    if text != "header" and not (kind == "query" and mark and _PARAMETER.fullmatch(name)):
+        raise UnitError(text, "is no place for a token", 'write "header", or "query:" and a parameter, "query:token"')
+    return text
 
 
 def check_dead_token_status(status: int) -> int:

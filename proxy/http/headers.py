@@ -68,7 +68,7 @@ def allows_reuse(head: ResponseHead) -> bool:
 
 
 def build_upstream_head(
-    head: RequestHead, path: str, host: str, authorization: str, via: str, *, chunked: bool
+    head: RequestHead, path: str, host: str, authorization: str | None, via: str, *, chunked: bool
 ) -> bytes:
     """Build the head that goes to the upstream.
 
@@ -76,7 +76,7 @@ def build_upstream_head(
         head: As received from the client.
         path: Path and query, byte for byte as the route leaves them.
         host: Value of Host.
-        authorization: Value of Authorization; the client's own never passes.
+        authorization: Value of Authorization, None where the token is elsewhere; the client's own never passes.
         via: Our pseudonym (RFC 9110, section 7.6.3).
         chunked: Whether the body is framed in chunks; otherwise its Content-Length, if any, is passed on.
     """
@@ -84,9 +84,9 @@ def build_upstream_head(
     if head.method == "OPTIONS" and "max-forwards" in head.names:
         lines = _MAX_FORWARDS.sub(_count_down, lines)
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    proof = "" if authorization is None else f"Authorization: {authorization}\r\n"
     return (
-        f"{head.method} {path} HTTP/1.1\r\nHost: {host}\r\n{lines}{coding}"
-        f"Via: 1.{head.minor} {via}\r\nAuthorization: {authorization}\r\n\r\n"
+        f"{head.method} {path} HTTP/1.1\r\nHost: {host}\r\n{lines}{coding}Via: 1.{head.minor} {via}\r\n{proof}\r\n"
     ).encode("latin-1")
 
 

@@ -69,7 +69,7 @@ def build_problem(error: ExchangeError, exchange_id: str, *, now: float) -> Answ
     if isinstance(error, MethodNotAllowed):
         fields.append(_ALLOW)  # RFC 9110, section 15.5.6
     # Escaped to ASCII: a detail may quote what no UTF-8 encoder takes.
-    return _build_answer(error.status, fields, json.dumps(document).encode("ascii"), now)
+    return build_answer(error.status, fields, json.dumps(document).encode("ascii"), now)
 
 
 def is_answered_here(head: RequestHead, target: Target) -> bool:
@@ -88,10 +88,11 @@ def build_options_answer(*, now: float) -> Answer:
     Args:
         now: Wall time, in seconds since the epoch.
     """
-    return _build_answer(HTTPStatus.OK, [_ALLOW], b"", now)
+    return build_answer(HTTPStatus.OK, [_ALLOW], b"", now)
 
 
-def _build_answer(status: int, fields: Fields, body: bytes, now: float) -> Answer:
+def build_answer(status: int, fields: Fields, body: bytes, now: float) -> Answer:
+    """Build an answer with the fields that all of ours have, and those of its own."""
     fields = [
         ("Date", formatdate(now, usegmt=True)),
         *fields,

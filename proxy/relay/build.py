@@ -56,6 +56,7 @@ def build_relay(
         sources,
         _build_pools(config, routes, tls, turn),
         is_log_full=is_log_full,
+        wall_clock=time.time,
     )
     # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
     clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
@@ -75,7 +76,7 @@ def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> List
         allow_origins=listener.allow_origins,
         pseudonym=pseudonym,
     )
-    return ListenerRules(listener.allow or LOOPBACK, admission)
+    return ListenerRules(listener.allow or LOOPBACK, admission, listener.stub_token)
 
 
 def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext, turn: Turn) -> dict[str, Pool]:

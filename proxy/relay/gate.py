@@ -6,13 +6,15 @@ of his is read, and a request that is refused has cost no token, no connection a
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import ClientNotAllowed, LogFull
-from proxy.http.problem import is_answered_here
+from proxy.http.problem import build_options_answer, is_answered_here
+from proxy.http.stub import build_stub_token_answer, is_token_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.exchange import Exchange
     from proxy.http.admission import Admission
     from proxy.http.head import RequestHead
+    from proxy.http.problem import Answer
     from proxy.relay.pool import Pool
     from proxy.routing.table import CompiledRoute, RouteTable
     from proxy.tokens.source import Source
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     Address = IPv4Address | IPv6Address
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+STUB_TOKEN_BYTES = 14
+"""As long in hex as the tokens of RapidSOS's API, for clients with a field of that size."""
 RETRY_AFTER_S = 1
 """Told to a client when the log is full: a second on, a part of it will have been written."""
 
@@ -53,10 +58,12 @@ class ListenerRules:
     Attributes:
         allow: Client networks.
         admission: Its rules about targets, hosts and web pages.
+        stub_token: Whether it has a token endpoint of its own.
     """
 
     allow: tuple[Network, ...]
     admission: Admission
+    stub_token: bool = False
 
     @lru_cache(maxsize=1024)  # noqa: B019 (rules live as long as the process; few clients come again and again)
     def find_client(self, address: str) -> Address | None:
@@ -78,6 +85,7 @@ class Gate:
         pools: Mapping[str, Pool],
         *,
         is_log_full: Callable[[], bool],
+        wall_clock: Callable[[], float],
     ) -> None:
         """Decide by these.
 
@@ -87,12 +95,14 @@ class Gate:
             sources: By credential.
             pools: By route; routes to the same destination share one.
             is_log_full: Whether exchanges are refused because the traffic log cannot take their records.
+            wall_clock: Gives seconds since the epoch.
         """
         self._rules = rules
         self._routes = routes
         self._sources = sources
         self._pools = pools
         self._is_log_full = is_log_full
+        self._wall_clock = wall_clock
 
     @property
     def pools(self) -> Iterable[Pool]:
@@ -115,14 +125,14 @@ class Gate:
             raise ClientNotAllowed(detail)
         return client
 
-    def admit(self, exchange: Exchange) -> Admitted | None:
+    def admit(self, exchange: Exchange) -> Admitted | Answer:
         """Let an exchange in.
 
         Args:
             exchange: Its route and credential are filled in.
 
         Returns:
-            None when it asks for the proxy itself: OPTIONS of a kind that is answered here.
+            The answer when it asks for the proxy itself, by OPTIONS, or for a token of the listener's own.
 
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
@@ -134,9 +144,12 @@ class Gate:
             detail = 'the traffic log cannot be written, and traffic_log.when_full = "refuse"'
             raise LogFull(detail, retry_after_s=RETRY_AFTER_S)
         head = cast("RequestHead", exchange.request)
-        target = self._rules[exchange.listener].admission.admit(head)
+        rules = self._rules[exchange.listener]
+        target = rules.admission.admit(head)
         if is_answered_here(head, target):
-            return None
+            return build_options_answer(now=self._wall_clock())
+        if rules.stub_token and is_token_request(head, target):
+            return build_stub_token_answer(secrets.token_hex(STUB_TOKEN_BYTES), now=self._wall_clock())
         matched = self._routes.match(exchange.listener, head, target, client)
         route = matched.route
         exchange.route = route.name

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.models import Config
+    from proxy.http.problem import Answer
     from proxy.relay.client import ClientConnection
     from proxy.relay.gate import Admitted, Gate
     from proxy.relay.pool import PoolSnapshot
@@ -140,11 +141,11 @@ class Relay:
         started_at = self.wall_clock() - (self.clock() - started)
         return Exchange(f"{self._id_prefix}-{self._opened:x}", started_at, started, listener, client)
 
-    def admit(self, exchange: Exchange) -> Admitted | None:
+    def admit(self, exchange: Exchange) -> Admitted | Answer:
         """Let an exchange in, or say why not.
 
         Returns:
-            None when it asks for the proxy itself.
+            The answer when it asks for the proxy itself.
 
         Raises:
             ExchangeError: The reason.

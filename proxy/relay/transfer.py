@@ -36,7 +36,8 @@ from proxy.exchange import (
     Exchange,
 )
 from proxy.http.headers import build_upstream_head
-from proxy.http.problem import build_options_answer, build_problem
+from proxy.http.placement import place_in_query
+from proxy.http.problem import Answer, build_problem
 from proxy.relay.answering import Answering
 from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from proxy.http.framing import BodyReader
     from proxy.http.head import RequestHead, ResponseHead
-    from proxy.http.problem import Answer
     from proxy.relay.answering import ClientSide
     from proxy.relay.gate import Admitted
     from proxy.relay.relay import Relay
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+MASKED = "***"
+"""Stands in records for a token in a query."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 """Sent again when a connection dies before the answer.  RFC 9110, section 9.2.2 would allow PUT and DELETE; what they
 do at RapidSOS is not documented, so they are left to the client."""
@@ -132,9 +134,9 @@ class Transfer:
         except ExchangeError as error:
             self.fail(error)
             return
-        if admitted is None:
+        if isinstance(admitted, Answer):
             self.exchange.outcome = ANSWERED_HERE
-            self._answer_here(build_options_answer(now=self._relay.wall_clock()))
+            self._answer_here(admitted)
             return
         self._admitted = admitted
         if not admitted.route.replay:
@@ -193,7 +195,10 @@ class Transfer:
 
     def _begin_attempt(self, *, reused: bool) -> Attempt:
         route = self._admitted.route
-        url = f"{route.upstream.scheme}://{route.host_field}{self._admitted.path}"
+        path = self._admitted.path
+        if route.token_parameter is not None:
+            path = place_in_query(path, route.token_parameter, MASKED)
+        url = f"{route.upstream.scheme}://{route.host_field}{path}"
         attempt = Attempt(url, reused, self._token.fingerprint)
         self.exchange.attempts.append(attempt)
         self._attempt = attempt
@@ -207,16 +212,13 @@ class Transfer:
             self.answer_failed(UpstreamClosed("the upstream closed the connection before the request was sent"))
             return
         exchange, token, route, asking = self.exchange, self._token, self._admitted.route, self._asking
-        head = build_upstream_head(
-            self._request,
-            self._admitted.path,
-            route.host_field,
-            token.authorization,
-            self._relay.pseudonym,
-            chunked=asking.is_chunked,
-        )
+        path, authorization = self._admitted.path, token.authorization if route.token_parameter is None else None
+        if route.token_parameter is not None:
+            path = place_in_query(path, route.token_parameter, token.value)
+        via, chunked = self._relay.pseudonym, asking.is_chunked
+        head = build_upstream_head(self._request, path, route.host_field, authorization, via, chunked=chunked)
         now = self._last_active = self._relay.clock()
-        exchange.sent_authorization = token.authorization
+        exchange.sent_authorization = authorization
         attempt = self._attempt
         attempt.address = connection.address
         attempt.sent_at = now

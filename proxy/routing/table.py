@@ -72,6 +72,7 @@ class CompiledRoute:
         credential: Name of the credential.
         addresses: IP addresses to dial instead of what the upstream's name resolves to.
         allow_private: Whether that name may resolve to a private address.
+        token_parameter: The query's parameter that the token goes into; None for the header.
         dead_token_status: Answers that make the token sent suspect.
         replay: Whether a request goes once more after such an answer.
     """
@@ -85,6 +86,7 @@ class CompiledRoute:
     credential: str
     addresses: tuple[str, ...]
     allow_private: bool
+    token_parameter: str | None
     dead_token_status: frozenset[int]
     replay: bool
 
@@ -172,6 +174,7 @@ def compile_route(route: Route) -> CompiledRoute:
         credential=route.credential,
         addresses=route.addresses,
         allow_private=route.allow_private,
+        token_parameter=route.place.removeprefix("query:") if route.place != "header" else None,
         dead_token_status=frozenset(route.dead_token_status),
         replay=route.replay,
     )

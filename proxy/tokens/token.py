@@ -59,6 +59,11 @@ class Token:
     refresh_at: float
     life_s: float
 
+    @property
+    def value(self) -> str:
+        """What stands behind ``Bearer``."""
+        return self.authorization.partition(" ")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class TokenFetch:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, cast
 
+from harness.records import read_records
 from harness.running import RunningProxy, build_document, running_proxy, until
+from harness.upstream import answering, scripted_upstream
 
 from proxy.simulator.faults import Fault
+from proxy.tokens.token import fingerprint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.simulator.server import Simulator
 
 CALLERS = 100
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /api/v1/echo HTTP/1.1\r\nHost: proxy\r\n\r\n"
 
 
@@ -144,3 +151,59 @@ async def test_a_token_without_a_life_serves_whoever_waited_for_it(simulator: Si
         answer = await proxy.talk(GET)
 
         assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_token_in_the_query_reaches_the_upstream_and_no_record(simulator: Simulator, tmp_path: Path) -> None:
+    """RFC 6750, section 2.3: the client's own is taken out, no Authorization goes along, and the log masks it."""
+    log = tmp_path / "traffic.jsonl"
+    async with scripted_upstream(answering(OK)) as upstream:
+        settings = {**document(simulator), "traffic_log": {"path": str(log)}}
+        [route] = cast("list[dict[str, object]]", settings["route"])
+        route |= {"upstream": f"http://127.0.0.1:{upstream.port}", "place": "query:token"}
+        async with running_proxy(settings) as proxy:
+            answer = await proxy.talk(
+                b"GET /api/v1?event_types=a,b&token=mine HTTP/1.1\r\nHost: proxy\r\nAuthorization: Bearer mine\r\n\r\n"
+            )
+            await proxy.stop()
+            [token] = [issued.value for issued in simulator.tokens]
+            [peer] = upstream.peers
+            [record] = read_records(log)
+
+            assert answer.endswith(b"ok")
+            assert peer.received.startswith(f"GET /v1?event_types=a,b&token={token} HTTP/1.1\r\n".encode())
+            assert b"uthorization" not in peer.received
+            assert record["attempts"][0]["url"].endswith("/v1?event_types=a,b&token=***")
+            assert record["attempts"][0]["token"] == fingerprint(token)
+            assert token not in log.read_text()
+
+
+async def test_a_client_with_oauth_of_its_own_works_and_its_secret_stays(simulator: Simulator, tmp_path: Path) -> None:
+    """It asks the listener for a token, gets one that opens nothing, and is served with ours."""
+    log = tmp_path / "traffic.jsonl"
+    settings = {**document(simulator), "traffic_log": {"path": str(log)}}
+    settings["listener"] = [{"name": "cad", "bind": "127.0.0.1:0", "stub_token": True}]
+    form = b"grant_type=client_credentials&client_id=cad&client_secret=a-secret-of-the-cad"
+    async with running_proxy(settings) as proxy:
+        answer = await proxy.talk(
+            b"POST /api/oauth/token HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(form) + form
+        )
+        stub = json.loads(answer.partition(b"\r\n\r\n")[2])["access_token"]
+        served = await proxy.talk(GET.replace(b"\r\n\r\n", f"\r\nAuthorization: Bearer {stub}\r\n\r\n".encode()))
+        await proxy.stop()
+        asked, _ = read_records(log)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert served.startswith(b"HTTP/1.1 200 ")
+        [seen] = simulator.requests
+        assert seen.authorized
+        assert simulator.token_requests.total == 1
+        assert (asked["outcome"], asked["route"], asked["attempts"]) == ("answered_here", None, [])
+        assert b"a-secret-of-the-cad" not in log.read_bytes()
+
+
+async def test_without_stub_token_a_token_request_is_like_any_other(proxy: RunningProxy) -> None:
+    """What no route names is refused."""
+    answer = await proxy.talk(b"POST /oauth/token HTTP/1.1\r\nHost: proxy\r\nContent-Length: 0\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 404 ")
