@@ -97,11 +97,6 @@ class Wire:
         before, self._taken = self._taken, taken
         return taken > before
 
-    @property
-    def is_drained(self) -> bool:
-        """Whether the peer's kernel has taken all that was sent."""
-        return not self.has_unsent and not self._count_queued()
-
     def _count_queued(self) -> int:
         """Return the bytes that the kernel holds and the peer's has not acknowledged (tcp(7)); 0 where it can't say."""
         if sys.platform == "win32":

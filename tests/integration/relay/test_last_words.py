@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.running import until
 from harness.upstream import Peer, answering
 
 from proxy.relay import relay
@@ -139,3 +140,29 @@ async def test_a_client_that_reads_slowly_and_steadily_gets_it_all(
             assert taken_looks > LOOKS
             [exchange] = await proxy.recorder.wait_exchanges(1)
             assert exchange.outcome == "ok"
+
+
+async def test_a_slow_client_gets_its_whole_answer_though_the_proxy_stops(in_front_of: Any) -> None:
+    """The exchange is over once the answer is handed on; the drain waits until it has been taken."""
+    size = 8_000_000
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        await peer.wait_closed()
+
+    async with in_front_of(script) as proxy:
+        client = await proxy.connect()
+        client.send(GET)
+        head = await client.read_head()
+        client.writer.transport.pause_reading()
+        stopping = asyncio.gather(proxy.service.drain())
+        await until(lambda: proxy.service.status().draining)
+        client.writer.transport.resume_reading()
+        body = await client.read_exactly(size)
+        await stopping
+        await proxy.stop()
+
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert len(body) == size
+        assert [exchange.outcome for exchange in proxy.recorder.exchanges] == ["ok"]

@@ -1,0 +1,80 @@
+"""The idle connections to one destination: which is taken next, which is left, and when they are closed."""
+
+import pytest
+
+from proxy.config.models import Config
+from proxy.relay.dial import Destination
+from proxy.relay.pool import Pool
+from proxy.routing.origin import parse_origin
+
+DOCUMENT = {"listener": [], "credential": {}, "route": [], "timeouts": {"pool_idle": 30.0}}
+
+
+class Connection:
+    """Stands for an upstream's connection; its socket is the kernel's business."""
+
+    def __init__(self, *, is_closed=False, is_quiet=True):
+        """Be as the test wants it."""
+        self.is_closed = is_closed
+        self.is_quiet = is_quiet
+        self.idle_since = 0.0
+        self.was_closed = False
+
+    def close(self):
+        """Note it."""
+        self.was_closed = True
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still until a test moves it."""
+    return [100.0]
+
+
+@pytest.fixture
+def pool(clock):
+    """Return an empty pool."""
+    destination = Destination(parse_origin("https://up.example"))
+    return Pool(destination, None, None, Config.model_validate(DOCUMENT), lambda: clock[0])
+
+
+def test_the_connection_used_last_is_used_next(pool):
+    """So that a burst's extra ones grow old and are closed."""
+    first, last = Connection(), Connection()
+    pool.put_back(first)
+    pool.put_back(last)
+
+    assert [pool.take(), pool.take(), pool.take()] == [last, first, None]
+
+
+@pytest.mark.parametrize("state", [{"is_closed": True}, {"is_quiet": False}], ids=["closed", "has something to read"])
+def test_one_that_may_be_dead_is_never_taken(pool, state):
+    """The next one is, and the dead one is not offered again."""
+    good, bad = Connection(), Connection(**state)
+    pool.put_back(good)
+    pool.put_back(bad)
+
+    assert [pool.take(), pool.take()] == [good, None]
+    assert bad.was_closed == (not bad.is_closed)
+
+
+def test_what_has_been_idle_for_too_long_is_closed(pool, clock):
+    """Before the upstream does it, so that no request meets its close."""
+    old, young = Connection(), Connection()
+    pool.put_back(old)
+    clock[0] += 20.0
+    pool.put_back(young)
+    pool.sweep(clock[0] + 10.1)
+
+    assert (old.was_closed, young.was_closed) == (True, False)
+    assert [pool.take(), pool.take()] == [young, None]
+
+
+def test_one_that_the_peer_closes_while_idle_is_forgotten(pool):
+    """It is neither taken nor counted."""
+    connection = Connection()
+    pool.put_back(connection)
+    pool.forget(connection)
+
+    assert pool.take() is None
+    assert pool.snapshot().idle == 0
