@@ -10,6 +10,7 @@ relay       the data path: client's bytes to the upstream and back
 traffic     a closed exchange to one line of JSON that is safe to keep, and to counters
 admin       health, metrics, token state
 simulator   RapidSOS in a box, with faults to switch on
+doctor      every link between here and RapidSOS looked at, and the broken one named
 
 errors      every error raised on purpose, by whose fault it was
 exchange    the one noun: a request, its answer, its attempts and times, and its one outcome
@@ -22,7 +23,7 @@ rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command
-cli         serve, demo, check, simulate; exit codes
+cli         serve, demo, check, doctor, simulate; exit codes
 __main__    ``python -m proxy``
 
 Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.

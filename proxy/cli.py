@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, simulate.
+"""The command line: serve, demo, check, doctor, simulate.
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
@@ -67,6 +67,23 @@ examples:
 
 exit code 0: sound.  2: not."""
 
+_DOCTOR = """\
+Look at every link of the way to RapidSOS, and name the broken one: the configuration and its secrets, this machine's
+ports, the corporate proxy, and for each host DNS, TCP, TLS, the token call, one question to the API, and the clock.
+Each line says ok, warning, FAILED or skipped, with the fix; the last one says whose the broken link is.  It takes less
+than ten seconds, whatever hangs.
+
+It asks for one token for each credential, and sends RapidSOS one question that changes nothing; it never sends
+anything to ingress.  No secret, token or user name is printed, and of a client id only the ends: the report may be
+shown to a vendor.  It does name hosts, addresses, routes, and the files that secrets are in."""
+_DOCTOR_END = """\
+examples:
+  rapidsos-proxy doctor --config proxy.toml
+  rapidsos-proxy doctor      # the built-in profile, from the variables that `serve --help` names
+  rapidsos-proxy doctor --config proxy.toml --json      # for programs: findings, and `broken`
+
+exit code 0: every link holds.  1: one is broken.  2: the configuration cannot be used."""
+
 _DEMO = """\
 Run the proxy against a RapidSOS that lives on this machine: no credentials, nothing leaves it.  Prints requests to
 try in another terminal, and one line for each exchange as it closes."""
@@ -118,6 +135,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the proxy"))
     _add_demo(commands.add_parser("demo", help="run it against a simulated RapidSOS"))
     _add_check(commands.add_parser("check", help="validate a configuration and print what it does"))
+    _add_doctor(commands.add_parser("doctor", help="name the broken link between here and RapidSOS"))
     _add_simulate(commands.add_parser("simulate", help="run the simulated RapidSOS alone"))
     return parser
 
@@ -140,6 +158,12 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     _describe(parser, _CHECK, _CHECK_END).set_defaults(command=_check)
     _add_config(parser)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _describe(parser, _DOCTOR, _DOCTOR_END).set_defaults(command=_doctor)
+    _add_config(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -227,6 +251,21 @@ def _check(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, environment())
     print(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config)}")  # noqa: T201 (the answer)
     return DONE
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    _set_up_logs("ERROR")
+    from proxy.config.load import load_config
+    from proxy.config.sources import environment
+    from proxy.doctor.command import doctor, report_config_error
+
+    try:
+        config = load_config(arguments.config, environment())
+    except ConfigError as error:
+        if not arguments.json:
+            raise
+        return report_config_error(error, arguments.config, sys.stdout)
+    return _run(doctor(config, arguments.config, sys.stdout, as_json=arguments.json))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:

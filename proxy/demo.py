@@ -55,6 +55,8 @@ class Ports:
     edx: int
 
 
+FILE_PORTS = Ports(proxy=8080, admin=9090, core=9911, edx=9912)
+"""Those of config/demo.toml."""
 _FLAGS = {"proxy": "--port", "admin": "--admin-port", "core": "--core-port", "edx": "--edx-port"}
 
 
@@ -154,7 +156,7 @@ async def _start_simulators(stack: AsyncExitStack, demo: Demo) -> None:
 
 def load_demo(ports: Ports, log_path: Path, environ: Mapping[str, str]) -> Config:
     """Load config/demo.toml, moved to ``ports``, with its log in a file."""
-    path = next(place for place in _PLACES if place.is_file())
+    path = _find_file()
     document = read_document(path)
     document["listener"][0]["bind"] = f"{HOST}:{ports.proxy}"
     document["admin"] = {"bind": f"{HOST}:{ports.admin}", "password": {"env": ADMIN_VARIABLE}}
@@ -198,9 +200,23 @@ Ask where a caller is, as a client that only knows http_proxy:
 And as one that was pointed here by DNS:
   curl -i --resolve edx-sandbox.rapidsos.com:{ports.proxy}:{HOST} http://edx-sandbox.rapidsos.com:{ports.proxy}/v1/alerts
 
-See the log, and stop with Ctrl-C:
+{_build_doctor_lines(demo)}See the log, and stop with Ctrl-C:
   tail -f {shlex.quote(demo.log_path)}
 """
+
+
+def _build_doctor_lines(demo: Demo) -> str:
+    """Build the call of the doctor, where the file says what runs; the secret is good for these simulators alone."""
+    if demo.ports != FILE_PORTS:
+        return ""
+    path = _find_file()
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    command = f"rapidsos-proxy doctor --config {shlex.quote(str(shown))}"
+    return f"See that every link on the way holds:\n  {SECRET_VARIABLE}={demo.secret.reveal()} {command}\n\n"
+
+
+def _find_file() -> Path:
+    return next(place for place in _PLACES if place.is_file())
 
 
 def _check_free(ports: Ports) -> None:

@@ -330,6 +330,7 @@ class FetchError(ProxyError):
         kind: ``network``, ``timeout``, ``status``, ``unreadable`` or ``refused``.
         status: The answer's status, or None when there was none.
         refused: True when the server rejected the credential itself; asking again soon cannot help.
+        code: The server's error code (RFC 6749, section 5.2), or None when it gave none that is known.
         retry_after_s: What Retry-After asked for, in seconds, or None.
     """
 
@@ -340,6 +341,7 @@ class FetchError(ProxyError):
         *,
         status: int | None = None,
         refused: bool = False,
+        code: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
         """Keep what the token source decides by; the detail never quotes the answer's body."""
@@ -348,4 +350,5 @@ class FetchError(ProxyError):
         self.detail = detail
         self.status = status
         self.refused = refused
+        self.code = code
         self.retry_after_s = retry_after_s

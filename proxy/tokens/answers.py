@@ -236,7 +236,7 @@ def _fail(answer: TokenAnswer, members: Members | None, server_now: float) -> No
 def _fail_refused(answer: TokenAnswer, members: Members | None) -> NoReturn:
     code = _error_code(members)
     detail = f"the authorization server refused the credential ({answer.status}{f', {code}' if code else ''})"
-    raise FetchError(REFUSED, detail, status=answer.status, refused=True)
+    raise FetchError(REFUSED, detail, status=answer.status, refused=True, code=code)
 
 
 def _fail_unreadable(answer: TokenAnswer, what: str) -> NoReturn:

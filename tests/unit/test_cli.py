@@ -28,7 +28,7 @@ credential = "core"
 [admin]
 bind = "127.0.0.1:{admin}"
 """
-COMMANDS = ["serve", "demo", "check", "simulate"]
+COMMANDS = ["serve", "demo", "check", "doctor", "simulate"]
 
 
 def clean_environment(extra):

@@ -1,5 +1,6 @@
 """The demo's parts: its configuration, and the lines that it shows."""
 
+import dataclasses
 import re
 import socket
 import stat
@@ -7,7 +8,7 @@ import tomllib
 
 import pytest
 
-from proxy.demo import ExchangeLines, Ports, build_banner, prepare_demo
+from proxy.demo import FILE_PORTS, ExchangeLines, Ports, build_banner, prepare_demo
 from proxy.errors import ConfigError, NoRoute
 from proxy.exchange import REFUSED, Attempt, Exchange
 from proxy.http.fields import build_section
@@ -185,3 +186,12 @@ def test_one_port_cannot_be_given_twice(ports, tmp_path):
     """The second is named."""
     with pytest.raises(ConfigError, match="--edx-port"):
         prepare_demo(Ports(ports.proxy, ports.admin, ports.core, ports.core), tmp_path)
+
+
+def test_the_doctor_is_offered_where_the_file_says_what_runs(ports, tmp_path):
+    """At other ports it would look at what is not there."""
+    demo = prepare_demo(ports, tmp_path)
+    line = f"  RAPIDSOS_DEMO_SECRET={demo.secret.reveal()} rapidsos-proxy doctor --config "
+
+    assert line in build_banner(dataclasses.replace(demo, ports=FILE_PORTS))
+    assert "rapidsos-proxy doctor" not in build_banner(demo)

@@ -1,0 +1,65 @@
+"""The two calls that cost something: one for a token, and one harmless question with it to each upstream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.doctor.check import Result
+from proxy.doctor.clock import judge_clock
+from proxy.doctor.finding import Whose
+from proxy.doctor.grant import explain_fetch, judge_token
+from proxy.doctor.probe import build_probe, judge_reply
+from proxy.errors import ExchangeError, FetchError
+from proxy.relay.dial import Phases
+from proxy.tokens.answers import parse_http_date
+from proxy.tokens.grants import build_token_request
+
+if TYPE_CHECKING:
+    from proxy.config.models import Credential
+    from proxy.doctor.finding import Place
+    from proxy.doctor.instruments import Instruments
+    from proxy.doctor.probe import Probe
+    from proxy.relay.dial import Destination
+
+
+async def check_token(name: str, credential: Credential, instruments: Instruments, *_: object) -> Result:
+    """Fetch one token as `serve` would; its value is what goes into Authorization."""
+    try:
+        token = await instruments.fetch(build_token_request(credential))
+    except FetchError as error:
+        return Result(explain_fetch(name, credential, error))
+    findings = judge_token(name, credential, token)
+    return Result(findings, value=f"Bearer {token.access_token}", skew_s=token.skew_s)
+
+
+async def check_upstream(
+    place: Place, destination: Destination, probe: Probe, instruments: Instruments, *needed: object
+) -> Result:
+    """Ask an upstream the harmless question.
+
+    Args:
+        place: The link.
+        destination: Where.
+        probe: The question.
+        instruments: To ask with.
+        needed: What the way there brought; then the token's Authorization, where there is a token.
+    """
+    authorization = str(needed[-1]) if probe.is_authorized else None
+    try:
+        line = await instruments.dial(destination, Phases())
+        try:
+            reply = await line.ask("GET", build_probe(probe, destination.origin.host_field, authorization))
+        finally:
+            line.abandon()
+    except ExchangeError as error:
+        fix = "run the doctor again; if it lasts, show RapidSOS this report"
+        return Result((place.failed(error.detail, fix, Whose.RAPIDSOS),))
+    finding = judge_reply(place, probe, reply.status, reply.body, is_page=reply.is_page)
+    date = parse_http_date(reply.date)
+    skew_s = None if date is None else date - instruments.wall()
+    return Result((finding,), value=None if finding.is_broken else destination, skew_s=skew_s)
+
+
+async def check_clock(*results: Result) -> Result:
+    """Judge our clock by what the answers of one host told."""
+    return Result((judge_clock(result.skew_s for result in results if result.skew_s is not None),))

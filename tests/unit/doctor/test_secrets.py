@@ -1,0 +1,81 @@
+"""Secrets that were pasted with more than the secret."""
+
+import pytest
+
+from proxy.config.models import Credential
+from proxy.config.secret import Secret
+from proxy.doctor.finding import Verdict
+from proxy.doctor.secrets import describe_oddities, find_oddity, judge_secrets, shorten
+
+
+def credential(client_id="c4nary-client-id", client_secret="c4nary-of-the-client"):
+    """Return a credential with these secrets."""
+    return Credential(
+        grant="client_credentials",
+        token_url="https://as.example/oauth/token",
+        client_id=Secret(client_id, "env ID"),
+        client_secret=Secret(client_secret, "file /run/secrets/x"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "oddity"),
+    [
+        ('"kQ9-x7"', "stands in quotes"),
+        ("'kQ9-x7'", "stands in quotes"),
+        ("\u201ckQ9-x7\u201d", "stands in quotes"),
+        (" kQ9-x7", "begins or ends with a space"),
+        ("kQ9-x7\u00a0", "begins or ends with a space"),
+        ("RAPIDSOS_CLIENT_SECRET=kQ9-x7", "begins with a name and ="),
+        ("export RAPIDSOS_CLIENT_SECRET=kQ9-x7", "begins with a name and ="),
+        ("client_secret: kQ9-x7", "begins with a name and ="),
+        ("Bearer kQ9-x7", "begins with the word Bearer"),
+        ("basic kQ9-x7", "begins with the word Bearer or Basic"),
+        ("<your secret>", "is a placeholder"),
+        ("your-client-secret", "is a placeholder"),
+        ("changeme", "is a placeholder"),
+        ("\u2026", "is a placeholder"),
+        ("xxxx", "is a placeholder"),
+    ],
+)
+def test_what_looks_pasted_is_seen(value, oddity):
+    """Each way in which people paste too much, or too little."""
+    assert find_oddity(value).startswith(oddity)
+
+
+@pytest.mark.parametrize(
+    "value", ["kQ9-x7", "a b", 'say"so', '"', "=kQ9", "c2VjcmV0Cg==", "passwords-are-fun", "bearerkQ9", "x"[:1] + "y"]
+)
+def test_what_may_well_be_a_secret_is_left_alone(value):
+    """A secret may hold quotes, spaces and signs in its middle."""
+    assert find_oddity(value) is None
+
+
+def test_a_sound_credential_says_where_its_secrets_come_from():
+    """And shows the ends of the client id alone."""
+    finding = judge_secrets("core", credential())
+
+    assert finding.verdict is Verdict.OK
+    assert finding.words == "client_id c4…id (env ID), client_secret (file /run/secrets/x)"
+
+
+def test_an_oddity_is_a_warning_without_a_character_of_the_secret():
+    """The authorization server has the last word."""
+    finding = judge_secrets("core", credential(client_secret='"c4nary-of-the-client"'))
+
+    assert finding.verdict is Verdict.WARNING
+    assert finding.label == "secret core"
+    assert finding.words == ("client_secret (file /run/secrets/x) stands in quotes, which are sent as a part of it")
+
+
+def test_an_id_in_the_place_of_the_secret_is_seen():
+    """Both were copied from the same line."""
+    assert describe_oddities(credential("c4nary-client-id", "c4nary-client-id")) == (
+        "client_secret (file /run/secrets/x) is the same as client_id"
+    )
+
+
+@pytest.mark.parametrize(("value", "shown"), [("abcdefgh", "ab…gh"), ("abcdefg", "…"), ("", "…")])
+def test_a_client_id_is_shown_by_its_ends(value, shown):
+    """A short one not at all."""
+    assert shorten(value) == shown
