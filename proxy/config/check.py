@@ -11,6 +11,7 @@ import ssl
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from proxy.config.environments import tell_environment
 from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _NEEDS = {
     "basic": frozenset({"username", "password"}),
 }
 _TOKEN_CALL_ONLY = frozenset({"request", "client_auth", "scope", "extra", "allow_plain_http"})
-_RAPIDSOS = ".rapidsos.com"
 _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "username", "password", "scope"})
 
 
@@ -117,20 +117,13 @@ def _check_environments(config: Config, problems: Problems) -> None:
     seen: dict[str, str] = {}
     for name, credential in config.credential.items():
         with contextlib.suppress(ValueError):  # told of above
-            if (environment := _tell_environment(_find_origin(credential))) is not None:
+            if (environment := tell_environment(_find_origin(credential))) is not None:
                 seen[name] = environment
     for route in config.route:
-        environment = _tell_environment(route.upstream)
+        environment = tell_environment(route.upstream)
         if environment is not None and seen.setdefault(route.credential, environment) != environment:
             problem = f"is a {environment} host, and credential {route.credential} is for {seen[route.credential]}"
             problems.add(f"route[{route.name}].upstream", problem, "use a credential and a host of one environment")
-
-
-def _tell_environment(origin: Origin | None) -> str | None:
-    """Return which RapidSOS environment a host belongs to; None when it is not RapidSOS's own."""
-    if origin is None or not origin.host.endswith(_RAPIDSOS):
-        return None
-    return next((name for name in ("sandbox", "staging") if f"-{name}." in origin.host), "production")
 
 
 def _check_outbound(outbound: Outbound, problems: Problems) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.config.urls import tell_environment
+from proxy.config.environments import tell_environment
 from proxy.doctor.finding import Place, Whose, skip
 from proxy.doctor.secrets import describe_oddities, shorten
 from proxy.tokens.grants import printable_url
@@ -26,6 +26,15 @@ TOO_MANY, FIRST_REDIRECT, FIRST_CLIENT_ERROR, FIRST_SERVER_ERROR = 429, 300, 400
 _STATUS_PAGE = "look at https://status.rapidsos.com, and report it to RapidSOS if it lasts"
 KNOWN_PATHS = ("/oauth/token", "/oauth/v2/token")
 _PATHS = "/oauth/token, for people's accounts /oauth/v2/token"
+_REFUSAL_FIXES: Final = {
+    "unsupported_grant_type": f"correct grant or token_url: the paths are {_PATHS}",
+    "unauthorized_client": "ask RapidSOS to allow this client the grant, or correct grant",
+    "invalid_request": 'try request = "json" or "form", and client_auth = "basic" or "body": see the interface\'s page',
+    "invalid_grant": "correct username and password, and see whether the account is locked",
+    "invalid_scope": "ask RapidSOS which scope the interface wants, and set it",
+    "access_denied": "ask RapidSOS whether the client is switched on",
+}
+"""By error code; what is not here is said of the client id and secret."""
 
 
 def list_places(name: str, credential: Credential) -> tuple[Place, ...]:
@@ -103,33 +112,18 @@ def _explain_refusal(name: str, credential: Credential, error: FetchError) -> Fi
         words = f"{oddities}; and {error.detail}"
         return Place("secret", name).failed(words, "put the value alone there", Whose.CONFIGURATION)
     words = f"{error.detail}{_show_client(credential)}"
-    fix = _REFUSAL_FIXES.get(error.code or "")
-    if fix is None:
-        fix = _explain_credential(credential)
+    fix = _REFUSAL_FIXES.get(error.code or "") or _explain_credential(credential)
     return Place("grant", name).failed(words, fix, Whose.CONFIGURATION)
 
 
 def _explain_credential(credential: Credential) -> str:
-    host = printable_url(credential.token_url or "").partition("://")[2].partition("/")[0]
-    environment = tell_environment(credential.token_url)
-    kind = f"the {environment} environment" if environment is not None else "the environment that it serves"
-    person = "; with grant password also username and password" if credential.grant == "password" else ""
+    environment = tell_environment(credential.token_url and parse_url_origin(credential.token_url)) or "right"
+    secrets = "client_id, client_secret, username and password" if credential.grant == "password" else "id and secret"
     path = "" if (credential.token_url or "").endswith(KNOWN_PATHS) else f"; and token_url: RapidSOS's ends in {_PATHS}"
     return (
-        f"compare client_id and client_secret with RapidSOS's portal{person}; {host} knows only keys of {kind}, "
-        f"and the alerts host only keys of its own{path}"
+        f"compare {secrets} with RapidSOS's portal: they must be those of the {environment} environment, and the "
+        f"alerts host may have a pair of its own{path}"
     )
-
-
-_REFUSAL_FIXES: Final = {
-    "unsupported_grant_type": f"correct grant or token_url: the paths are {_PATHS}",
-    "unauthorized_client": "ask RapidSOS to allow this client the grant, or correct grant",
-    "invalid_request": 'try request = "json" or "form", and client_auth = "basic" or "body": see the interface\'s page',
-    "invalid_grant": "correct username and password, and see whether the account is locked",
-    "invalid_scope": "ask RapidSOS which scope the interface wants, and set it",
-    "access_denied": "ask RapidSOS whether the client is switched on",
-}
-"""By error code; what is not here is said of the client id and secret."""
 
 
 def _show_url(credential: Credential) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.config.urls import parse_url
 from proxy.doctor.calls import check_clock, check_token, check_upstream
 from proxy.doctor.check import Check, Result
 from proxy.doctor.finding import Place
@@ -20,7 +19,7 @@ from proxy.doctor.reach import DNS, TCP, check_corporate_proxy, check_reach, lis
 from proxy.doctor.secrets import judge_secrets
 from proxy.http.authority import build_authority
 from proxy.relay.dial import Destination
-from proxy.routing.origin import Origin, parse_origin
+from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +99,7 @@ class _Plan:
 
         A route's way is the stricter one: the doctor sends no secret where the routes may not go.
         """
-        url = parse_url(token_url)
-        origin = Origin(url.scheme, url.host, url.port)
+        origin = parse_url_origin(token_url)
         ways = [way for way in map(_lead, self._config.route) if way.origin == origin and not way.addresses]
         return next(iter(ways), Destination(origin, allow_private=True))
 
@@ -143,7 +141,7 @@ async def _tell(finding: Finding, *_: object) -> Result:
 
 
 def _lead(route: Route) -> Destination:
-    return Destination(parse_origin(route.upstream), route.addresses, route.allow_private)
+    return Destination(route.upstream, route.addresses, route.allow_private)
 
 
 def _name(way: Destination) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.doctor.finding import Place, Whose
-from proxy.routing.origin import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +56,7 @@ def choose_probe(routes: Iterable[Route], *, is_basic: bool) -> Probe:
 
 
 def _leads_to_alerts(route: Route) -> bool:
-    hosts = (parse_origin(route.upstream).host, route.match.host or "")
+    hosts = (route.upstream.host, route.match.host or "")
     return "/alerts" in route.match.path or any(host.startswith(("edx.", "edx-")) for host in hosts)
 
 

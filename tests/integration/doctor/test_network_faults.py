@@ -198,7 +198,7 @@ async def test_a_key_of_another_environment(server_tls: ssl.SSLContext, ca_file:
         found = await diagnose(SANDBOX, f"{SANDBOX}/oauth/token", credential=keys, outbound=outbound)
 
     assert found.failed == [("grant core", CONFIGURATION)]
-    assert "api-sandbox.rapidsos.com knows only keys of the sandbox environment" in found.told("grant core")
+    assert "they must be those of the sandbox environment" in found.told("grant core")
     assert "production-client" not in found.told("grant core")
 
 
