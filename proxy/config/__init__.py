@@ -10,6 +10,7 @@ inventory   PURE: the secrets of a configuration by their keys, found and replac
 models      PURE: the shape of every key, with its default
 units       PURE: single values: sizes, spans of time, networks, addresses, URLs
 secret      PURE: a secret that cannot be printed by accident
+environments  PURE: which RapidSOS environment a host belongs to
 check       what keys must be to each other
 translate   pydantic's objections in the words of the file
 problems    what is wrong, gathered

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.doctor.check import Result
 from proxy.doctor.clock import judge_clock
-from proxy.doctor.finding import Whose
+from proxy.doctor.finding import STATUS_PAGE, Whose
 from proxy.doctor.grant import explain_fetch, judge_token
 from proxy.doctor.probe import build_probe, judge_reply
 from proxy.errors import ExchangeError, FetchError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.config.models import Credential
     from proxy.doctor.finding import Place
     from proxy.doctor.instruments import Instruments
+    from proxy.doctor.line import Reply
     from proxy.doctor.probe import Probe
     from proxy.relay.dial import Destination
 
@@ -45,19 +47,28 @@ async def check_upstream(
         needed: What the way there brought; then the token's Authorization, where there is a token.
     """
     authorization = str(needed[-1]) if probe.is_authorized else None
+    question = build_probe(probe, destination.origin.host_field, authorization)
     try:
-        line = await instruments.dial(destination, Phases())
-        try:
-            reply = await line.ask("GET", build_probe(probe, destination.origin.host_field, authorization))
-        finally:
-            line.abandon()
+        async with asyncio.timeout(instruments.limits.call_s):
+            reply = await _ask(destination, question, instruments)
     except ExchangeError as error:
         fix = "run the doctor again; if it lasts, show RapidSOS this report"
         return Result((place.failed(error.detail, fix, Whose.RAPIDSOS),))
+    except TimeoutError:
+        words = "takes the question, and gives no answer in time"
+        return Result((place.failed(words, STATUS_PAGE, Whose.RAPIDSOS),))
     finding = judge_reply(place, probe, reply.status, reply.body, is_page=reply.is_page)
     date = parse_http_date(reply.date)
     skew_s = None if date is None else date - instruments.wall()
     return Result((finding,), value=None if finding.is_broken else destination, skew_s=skew_s)
+
+
+async def _ask(destination: Destination, question: bytes, instruments: Instruments) -> Reply:
+    line = await instruments.dial(destination, Phases())
+    try:
+        return await line.ask("GET", question)
+    finally:
+        line.abandon()
 
 
 async def check_clock(*results: Result) -> Result:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+STATUS_PAGE = "look at https://status.rapidsos.com, and report it to RapidSOS if it lasts"
+"""The next step where RapidSOS itself fails."""
+
 
 class Verdict(StrEnum):
     """How a link stands."""

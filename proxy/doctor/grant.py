@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.environments import tell_environment
-from proxy.doctor.finding import Place, Whose, skip
+from proxy.doctor.finding import STATUS_PAGE, Place, Whose, skip
 from proxy.doctor.secrets import describe_oddities, shorten
 from proxy.tokens.grants import printable_url
 from proxy.tokens.token import STATUS, TIMEOUT, UNREADABLE
@@ -23,7 +23,6 @@ SHORT_LIFE_S = 60.0
 """RapidSOS's tokens live an hour; one that dies within a minute is fetched anew all day long."""
 NOT_AN_ENDPOINT: Final = frozenset({404, 405, 410, 501})
 TOO_MANY, FIRST_REDIRECT, FIRST_CLIENT_ERROR, FIRST_SERVER_ERROR = 429, 300, 400, 500
-_STATUS_PAGE = "look at https://status.rapidsos.com, and report it to RapidSOS if it lasts"
 KNOWN_PATHS = ("/oauth/token", "/oauth/v2/token")
 _PATHS = "/oauth/token, for people's accounts /oauth/v2/token"
 _REFUSAL_FIXES: Final = {
@@ -87,7 +86,7 @@ def _explain_endpoint(place: Place, credential: Credential, error: FetchError) -
         return place.failed(f"{url}: {error.detail}", fix, Whose.CONFIGURATION)
     if error.kind == TIMEOUT:
         words = f"{url} takes the connection and gives no answer in time"
-        return place.failed(words, _STATUS_PAGE, Whose.RAPIDSOS)
+        return place.failed(words, STATUS_PAGE, Whose.RAPIDSOS)
     if error.kind != STATUS:
         fix = "check the way there, which held a moment ago: firewall, corporate proxy"
         return place.failed(f"{url}: {error.detail}", fix, Whose.NETWORK)
@@ -95,7 +94,7 @@ def _explain_endpoint(place: Place, credential: Credential, error: FetchError) -
         fix = "wait, and look for what else asks for tokens with the same client id"
         return place.failed(f"{url} says that it is asked too often ({status})", fix, Whose.RAPIDSOS)
     if status >= FIRST_SERVER_ERROR and status not in NOT_AN_ENDPOINT:
-        return place.failed(f"{url} fails ({status})", _STATUS_PAGE, Whose.RAPIDSOS)
+        return place.failed(f"{url} fails ({status})", STATUS_PAGE, Whose.RAPIDSOS)
     what = "leads elsewhere" if FIRST_REDIRECT <= status < FIRST_CLIENT_ERROR else "is no token endpoint"
     fix = f"correct token_url: RapidSOS's ends in {_PATHS}"
     return place.failed(f"{url} {what} ({status})", fix, Whose.CONFIGURATION)

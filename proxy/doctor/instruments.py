@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -89,6 +91,16 @@ class Instruments:
             UpstreamError: As ``Dialer.dial`` does.
         """
         return await self._open(self._credulous, destination, phases)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Return the addresses that DNS gives a name.
+
+        Raises:
+            OSError: If it gives none, or none in time.
+        """
+        async with asyncio.timeout(self.limits.connect_s):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return sorted({str(info[4][0]) for info in found})
 
     def is_tunnelled(self, host: str) -> bool:
         """Return whether the corporate proxy stands on the way to ``host``."""

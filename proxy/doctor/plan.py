@@ -132,7 +132,7 @@ class _Plan:
         place = Place("upstream", name)
         run = partial(check_upstream, place, way, probe, self._instruments)
         needs = (self.reach[way], self.tokens[name]) if name in self.tokens else (self.reach[way],)
-        return Check(_name(way), (place,), run, needs=needs, limit_s=self._limits.call_s)
+        return Check(_name(way), (place,), run, needs=needs, limit_s=self._limits.total_s)
 
 
 async def _tell(finding: Finding, *_: object) -> Result:

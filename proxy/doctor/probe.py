@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.doctor.finding import Place, Whose
+from proxy.doctor.finding import STATUS_PAGE, Place, Whose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,8 +91,7 @@ def judge_reply(place: Place, probe: Probe, status: int, body: bytes, *, is_page
         is_page: Whether it is a web page.
     """
     if status >= FIRST_SERVER_ERROR:
-        fix = "look at https://status.rapidsos.com, and report it to RapidSOS if it lasts"
-        return place.failed(f"fails by itself ({status})", fix, Whose.RAPIDSOS)
+        return place.failed(f"fails by itself ({status})", STATUS_PAGE, Whose.RAPIDSOS)
     if not probe.is_authorized:
         return place.ok(f"answers ({status}); a Basic login is tried by real requests alone")
     if is_page:

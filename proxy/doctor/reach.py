@@ -5,10 +5,8 @@ The rule of this file: one dial by the dialler that `serve` uses decides; all el
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import re
-import socket
 from typing import TYPE_CHECKING
 
 from proxy.doctor.check import Result
@@ -45,12 +43,12 @@ async def check_reach(destination: Destination, instruments: Instruments, *_: ob
     except UpstreamError as error:
         place = find_broken(error, phases, is_tunnelled=is_tunnelled)
         at = places.index(place)
-        before = await _tell_held(destination, phases, places[:at], "")
+        before = await _tell_held(destination, phases, places[:at], "", instruments)
         broken = await _explain(place, error, destination, instruments)
         after = skip(places[at + 1 :], f"{place.link} ({_name(destination.origin)})")
         return Result((*before, broken, *after))
     line.abandon()
-    held_findings = await _tell_held(destination, phases, places[:-1], line.address)
+    held_findings = await _tell_held(destination, phases, places[:-1], line.address, instruments)
     tls = judge_tls(destination.origin, line.handshake, instruments.wall())
     return Result((*held_findings, tls), value=destination)
 
@@ -68,7 +66,9 @@ async def check_corporate_proxy(url: str, instruments: Instruments) -> Result:
             findings = (DNS.ok(_describe_name(destination, "")), explain_proxy(TCP, error))
         return Result(findings)
     line.abandon()
-    return Result(tuple(await _tell_held(destination, phases, (DNS, TCP), line.address)), value=destination)
+    return Result(
+        tuple(await _tell_held(destination, phases, (DNS, TCP), line.address, instruments)), value=destination
+    )
 
 
 def parse_proxy(url: str) -> Origin:
@@ -145,12 +145,12 @@ def _explain_tunnel(error: UpstreamError, origin: Origin) -> Finding:
 
 
 async def _tell_held(
-    destination: Destination, phases: Phases, places: tuple[Place, ...], address: str
+    destination: Destination, phases: Phases, places: tuple[Place, ...], address: str, instruments: Instruments
 ) -> list[Finding]:
     findings = []
     for place in places:
         if place is DNS:
-            instead = await _find_instead(destination) if destination.addresses else ""
+            instead = await _find_instead(destination, instruments) if destination.addresses else ""
             findings.append(DNS.ok(_describe_name(destination, address) + instead))
         else:
             done = "the corporate proxy opened a tunnel" if place is TUNNEL else "connected"
@@ -167,14 +167,13 @@ def _describe_name(destination: Destination, address: str) -> str:
     return f"{host} resolves to {address.rpartition(':')[0]}" if address else f"{host} resolves"
 
 
-async def _find_instead(destination: Destination) -> str:
+async def _find_instead(destination: Destination, instruments: Instruments) -> str:
     """Say what DNS would have given in place of the pinned addresses."""
-    origin = destination.origin
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        found = await instruments.resolve(destination.origin.host, destination.origin.port)
+    except OSError:
         return "; DNS does not know the name"
-    return f"; DNS says {', '.join(sorted({str(info[4][0]) for info in found}))}"
+    return f"; DNS says {', '.join(found)}"
 
 
 def _name(origin: Origin) -> str:

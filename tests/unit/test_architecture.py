@@ -22,6 +22,7 @@ BANDS = {
     ERRORS: ("proxy.errors",),
     PURE: (
         "proxy",  # the map: a docstring
+        "proxy.config.environments",
         "proxy.config.inventory",
         "proxy.config.models",
         "proxy.config.secret",

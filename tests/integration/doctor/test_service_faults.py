@@ -196,7 +196,7 @@ async def test_a_token_that_the_upstream_does_not_know(simulator: Simulator) -> 
         ({"kind": "status", "status": 503}, RAPIDSOS, "fails by itself (503)"),
         ({"kind": "html"}, NETWORK, "a web page answers (200), and no API"),
         ({"kind": "close"}, RAPIDSOS, "closed the connection before its answer"),
-        ({"kind": "stall"}, NETWORK, "no result before its time was up"),
+        ({"kind": "stall"}, RAPIDSOS, "gives no answer in time"),
     ],
 )
 async def test_an_upstream_that_refuses_or_fails(
