@@ -1,6 +1,7 @@
 """The doctor: every link of the way to RapidSOS looked at once, and the broken one named, with whose it is and the fix.
 
-command      what the command does, and what it prints
+command      what the command does
+printer      who is told of findings while they come
 plan         configuration to checks, and what hangs on what
 check        checks that wait for one another, each with its limit
 instruments  the dialler and the token call of `serve`, with shorter limits

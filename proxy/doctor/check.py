@@ -66,12 +66,15 @@ class Check:
         return f"{self.places[0].link} {self.places[0].subject}".rstrip()
 
 
-async def run_checks(checks: Sequence[Check], total_s: float) -> AsyncIterator[tuple[Check, Result]]:
+async def run_checks(
+    checks: Sequence[Check], total_s: float, wait: Callable[[Check], None]
+) -> AsyncIterator[tuple[Check, Result]]:
     """Run all checks, and yield them in the order given, each as soon as it and all before it have ended.
 
     Args:
         checks: With all that they wait for; in the order in which people shall read.
         total_s: Seconds for all of them; what is still under way then has failed.
+        wait: Is told of the check whose end is waited for, where it is not there yet.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + total_s
@@ -81,6 +84,8 @@ async def run_checks(checks: Sequence[Check], total_s: float) -> AsyncIterator[t
         running[check] = tasks.start(_run_check(check, running, deadline), name=f"doctor.{check.name}")
     try:
         for check, task in running.items():
+            if not task.done():
+                wait(check)
             yield check, await task
     finally:
         await tasks.stop()

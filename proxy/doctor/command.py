@@ -15,13 +15,13 @@ import orjson
 from proxy.doctor.check import run_checks
 from proxy.doctor.instruments import Instruments, Limits
 from proxy.doctor.plan import build_checks
+from proxy.doctor.printer import Printer, Silence
 from proxy.doctor.report import (
     CONFIGURATION,
     Entry,
     build_conclusion,
     build_config_document,
     build_document,
-    build_lines,
     choose_exit_code,
 )
 from proxy.service import find_version
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.config.models import Config
+    from proxy.doctor.printer import Audience
     from proxy.errors import ConfigError
 
 DEFAULT_LIMITS = Limits()
@@ -40,7 +41,7 @@ DEFAULT_LIMITS = Limits()
 
 async def examine(
     config: Config,
-    tell: Callable[[Entry], None],
+    audience: Audience,
     *,
     limits: Limits = DEFAULT_LIMITS,
     wall: Callable[[], float] = time.time,
@@ -49,7 +50,7 @@ async def examine(
 
     Args:
         config: Checked.
-        tell: Gets each finding, in order, as soon as it is known.
+        audience: Is told of each finding, in order, as soon as it is known.
         limits: How long to wait for what.
         wall: Seconds since the epoch.
 
@@ -59,10 +60,10 @@ async def examine(
     instruments = Instruments(config, limits, wall)
     entries = []
     try:
-        async for check, result in run_checks(build_checks(config, instruments), limits.total_s):
+        async for check, result in run_checks(build_checks(config, instruments), limits.total_s, audience.wait):
             for finding in result.findings:
                 entries.append(Entry(check.group, finding))
-                tell(entries[-1])
+                audience.tell(entries[-1])
     finally:
         await instruments.close()
     return entries
@@ -83,13 +84,13 @@ async def doctor(config: Config, path: Path | None, out: TextIO, *, as_json: boo
     mask = Redactor(find_secrets(config), Redactions()).mask
     about = describe_run(path)
     if as_json:
-        entries = await examine(config, lambda _: None)
+        entries = await examine(config, Silence())
         write_document(build_document(about, entries), out, mask)
         return choose_exit_code(entries)
-    printer = _Printer(out, mask)
+    printer = Printer(out, mask)
     printer.show(f"rapidsos-proxy doctor {about['version']}, {about['at']}, {about['system']}")
     printer.show(f"Examining {about['configuration']}; this takes less than ten seconds.")
-    entries = await examine(config, printer.tell)
+    entries = await examine(config, printer)
     printer.show("")
     printer.show(build_conclusion(entries))
     return choose_exit_code(entries)
@@ -126,22 +127,3 @@ def _mask(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 (whate
             return [_mask(item, mask) for item in value]
         case _:
             return value
-
-
-class _Printer:
-    """Writes findings under their headings."""
-
-    def __init__(self, out: TextIO, mask: Callable[[str], str]) -> None:
-        self._out = out
-        self._mask = mask
-        self._group = ""
-
-    def show(self, line: str) -> None:
-        print(self._mask(line), file=self._out, flush=True)
-
-    def tell(self, entry: Entry) -> None:
-        if entry.group != self._group:
-            self._group = entry.group
-            self.show(f"\n{entry.group}")
-        for line in build_lines(entry.finding):
-            self.show(line)

@@ -15,6 +15,7 @@ from proxy.config.models import Config
 from proxy.doctor.command import examine
 from proxy.doctor.finding import Verdict
 from proxy.doctor.instruments import Limits
+from proxy.doctor.printer import Silence
 from proxy.doctor.report import build_conclusion, choose_exit_code
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ async def diagnose(
     document["route"][0] |= route or {}
     document["credential"]["core"] |= credential or {}
     config = Config.model_validate(document)
-    return Examination(await examine(config, lambda _: None, limits=limits, wall=wall))
+    return Examination(await examine(config, Silence(), limits=limits, wall=wall))
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ async def run_all(checks, total_s=60.0):
     """Return verdict and words of every finding, in order."""
     return [
         (finding.label, finding.verdict, finding.words)
-        async for _, result in run_checks(checks, total_s)
+        async for _, result in run_checks(checks, total_s, lambda _: None)
         for finding in result.findings
     ]
 
@@ -133,8 +133,25 @@ async def test_whoever_stops_listening_stops_the_checks():
             ended.set()
 
     checks = [Check("host", (DNS,), holding(DNS)), Check("host", (TLS,), wait, limit_s=60.0)]
-    running = run_checks(checks, 60.0)
+    running = run_checks(checks, 60.0, lambda _: None)
     await anext(running)
     await running.aclose()
 
     assert ended.is_set()
+
+
+async def test_what_is_waited_for_is_told():
+    """So that people see what hangs; what is there already is not waited for."""
+    waited = []
+    arrived = asyncio.Event()
+
+    async def arrive(*_given):
+        await arrived.wait()
+        return Result((DNS.ok("fine"),))
+
+    checks = [Check("host", (DNS,), arrive), Check("host", (TLS,), holding(TLS))]
+    running = run_checks(checks, 60.0, lambda check: (waited.append(check.name), arrived.set()))
+    told = [check.name async for check, _ in running]
+
+    assert told == ["dns", "tls"]
+    assert waited == ["dns"]
