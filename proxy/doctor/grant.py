@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.environments import tell_environment
 from proxy.doctor.finding import STATUS_PAGE, Place, Whose, skip
 from proxy.doctor.secrets import describe_oddities, shorten
+from proxy.routing.origin import parse_url_origin
 from proxy.tokens.grants import printable_url
 from proxy.tokens.token import STATUS, TIMEOUT, UNREADABLE
 
@@ -116,7 +117,8 @@ def _explain_refusal(name: str, credential: Credential, error: FetchError) -> Fi
 
 
 def _explain_credential(credential: Credential) -> str:
-    environment = tell_environment(credential.token_url and parse_url_origin(credential.token_url)) or "right"
+    origin = None if credential.token_url is None else parse_url_origin(credential.token_url)
+    environment = tell_environment(origin) or "right"
     secrets = "client_id, client_secret, username and password" if credential.grant == "password" else "id and secret"
     path = "" if (credential.token_url or "").endswith(KNOWN_PATHS) else f"; and token_url: RapidSOS's ends in {_PATHS}"
     return (

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.config.models import Outbound
-from proxy.config.units import parse_socket_address
 from proxy.doctor.line import Line
 from proxy.http.authority import is_loopback
 from proxy.observer import Observers
@@ -116,7 +115,7 @@ class Instruments:
             "connect": min(timeouts.connect, self.limits.connect_s),
             "tls": min(timeouts.tls, self.limits.tls_s),
         }
-        own_ports = frozenset(parse_socket_address(item.bind).port for item in self.config.listener)
+        own_ports = frozenset(item.bind.port for item in self.config.listener)
         return Dialer(timeouts.model_copy(update=shorter), outbound, tls, own_ports)
 
     async def _open(self, dialer: Dialer, destination: Destination, phases: Phases) -> Line:

@@ -107,11 +107,11 @@ class _Plan:
         return self._instruments.is_tunnelled(way.origin.host)
 
     def _build_corporate(self) -> tuple[Check, ...]:
-        url = self._config.outbound.proxy
-        if url is None or not any(map(self._is_tunnelled, self._ways)):
+        proxy = self._config.outbound.proxy
+        if proxy is None or not any(map(self._is_tunnelled, self._ways)):
             return ()
-        run = partial(check_corporate_proxy, url, self._instruments)
-        return (Check(f"Corporate proxy {url}", (DNS, TCP), run, limit_s=self._limits.total_s),)
+        run = partial(check_corporate_proxy, proxy, self._instruments)
+        return (Check(f"Corporate proxy {proxy}", (DNS, TCP), run, limit_s=self._limits.total_s),)
 
     def _build_reach(self, way: Destination) -> Check:
         is_tunnelled = self._is_tunnelled(way)

@@ -9,7 +9,6 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING
 
-from proxy.config.units import parse_socket_address
 from proxy.doctor.check import Result
 from proxy.doctor.finding import Whose
 from proxy.http.problem import PROXY_NAME, TYPE_PREFIX
@@ -24,9 +23,8 @@ OURS = (f"Proxy-Status: {PROXY_NAME}".encode(), TYPE_PREFIX.encode())
 """One of these stands in every refusal of ours, the admin listener's included."""
 
 
-async def check_port(place: Place, bind: str) -> Result:
-    """Look whether the proxy could listen at ``bind``, or does."""
-    address = parse_socket_address(bind)
+async def check_port(place: Place, address: SocketAddress) -> Result:
+    """Look whether the proxy could listen at ``address``, or does."""
     try:
         server = await asyncio.get_running_loop().create_server(
             asyncio.Protocol, address.host, address.port, start_serving=False
@@ -34,10 +32,10 @@ async def check_port(place: Place, bind: str) -> Result:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return Result((await _tell_holder(place, address),))
-        refused = build_bind_error(place.subject, bind, error)
+        refused = build_bind_error(place.subject, address, error)
         return Result((place.failed(refused.problem, refused.fix, Whose.MACHINE),))
     server.close()
-    return Result((place.ok(f"{bind} is free; the proxy is not running there"),))
+    return Result((place.ok(f"{address} is free; the proxy is not running there"),))
 
 
 async def _tell_holder(place: Place, address: SocketAddress) -> Finding:

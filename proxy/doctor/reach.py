@@ -15,11 +15,11 @@ from proxy.doctor.handshake import explain_tls, judge_tls
 from proxy.errors import UpstreamDNS, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamTLS
 from proxy.http.authority import build_authority, is_address, is_loopback
 from proxy.relay.dial import Destination, Phases
-from proxy.routing.origin import Origin
 
 if TYPE_CHECKING:
     from proxy.doctor.finding import Finding
     from proxy.doctor.instruments import Instruments
+    from proxy.routing.origin import Origin
 
 DNS, TCP, TUNNEL, TLS = Place("dns"), Place("tcp"), Place("tunnel"), Place("tls")
 PROXY_SAID = re.compile(r"it said ([0-9]{3})\b")
@@ -53,15 +53,15 @@ async def check_reach(destination: Destination, instruments: Instruments, *_: ob
     return Result((*held_findings, tls), value=destination)
 
 
-async def check_corporate_proxy(url: str, instruments: Instruments) -> Result:
+async def check_corporate_proxy(proxy: Origin, instruments: Instruments) -> Result:
     """Look whether the corporate proxy can be reached; whether it opens tunnels is seen host by host."""
     phases = Phases()
-    destination = Destination(parse_proxy(url), allow_private=True)
+    destination = Destination(proxy, allow_private=True)
     try:
         line = await instruments.dial_nearby(destination, phases)
     except UpstreamError as error:
         if find_broken(error, phases, is_tunnelled=False) is DNS:
-            findings = (explain_proxy(DNS, error), *skip((TCP,), f"dns ({url})"))
+            findings = (explain_proxy(DNS, error), *skip((TCP,), f"dns ({proxy})"))
         else:
             findings = (DNS.ok(_describe_name(destination, "")), explain_proxy(TCP, error))
         return Result(findings)
@@ -69,12 +69,6 @@ async def check_corporate_proxy(url: str, instruments: Instruments) -> Result:
     return Result(
         tuple(await _tell_held(destination, phases, (DNS, TCP), line.address, instruments)), value=destination
     )
-
-
-def parse_proxy(url: str) -> Origin:
-    """Return where the corporate proxy is; the configuration has checked its URL."""
-    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
-    return Origin("http", host.strip("[]"), int(port))
 
 
 def explain_proxy(place: Place, error: UpstreamError) -> Finding:
