@@ -23,8 +23,9 @@ from proxy.admin.view import PoolStatus, ProxyStatus
 from proxy.http.authority import build_authority
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
-from proxy.relay.build import build_relay
+from proxy.relay.build import build_dialer, build_relay
 from proxy.relay.listener import ListeningSocket, build_bind_error, listen
+from proxy.resolver import Resolver
 from proxy.rotation import Rotation
 from proxy.tasks import Tasks
 from proxy.tls import build_tls_context
@@ -82,12 +83,13 @@ class Service:
         self._rotation = Rotation(config, self._renew)
         observer = Observers([self._log, self.tally, self._rotation, *observers])
         tls = build_tls_context(config.outbound.ca_file)
-        self._sources = build_sources(config, observer, tls=tls)
+        resolver = Resolver(config.timeouts.connect)
+        self._sources = build_sources(config, observer, tls=tls, resolver=resolver)
         self._relay = build_relay(
             config,
             self._sources.by_name,
             observer,
-            tls,
+            build_dialer(config, tls, resolver),
             log_bytes=config.traffic_log.bodies,
             is_log_full=lambda: self._log.is_full,
         )

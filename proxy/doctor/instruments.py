@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from proxy.http.authority import is_loopback
 from proxy.observer import Observers
 from proxy.relay.dial import Dialer
 from proxy.relay.turn import Turn
+from proxy.resolver import Resolver
 from proxy.tls import build_tls_context
 from proxy.tokens.fetch import TokenFetcher
 
@@ -62,7 +61,14 @@ class Instruments:
         self.wall = wall
         self._turn = Turn(Observers(()))
         tls = build_tls_context(config.outbound.ca_file)
-        self.fetch = TokenFetcher(config.outbound, limits.call_s, tls=tls, wall=wall)
+        self._timeouts = config.timeouts.model_copy(
+            update={
+                "connect": min(config.timeouts.connect, limits.connect_s),
+                "tls": min(config.timeouts.tls, limits.tls_s),
+            }
+        )
+        self._resolver = Resolver(self._timeouts.connect)
+        self.fetch = TokenFetcher(config.outbound, limits.call_s, tls=tls, resolver=self._resolver, wall=wall)
         self._dialer = self._build_dialer(config.outbound, tls)
         self._nearby = self._build_dialer(Outbound(), tls)
         self._credulous = self._build_dialer(config.outbound, build_credulous_context())
@@ -97,9 +103,7 @@ class Instruments:
         Raises:
             OSError: If it gives none, or none in time.
         """
-        async with asyncio.timeout(self.limits.connect_s):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return sorted({str(info[4][0]) for info in found})
+        return sorted({str(info[4][0]) for info in await self._resolver.resolve(host, port)})
 
     def is_tunnelled(self, host: str) -> bool:
         """Return whether the corporate proxy stands on the way to ``host``."""
@@ -110,13 +114,8 @@ class Instruments:
         await self.fetch.close()
 
     def _build_dialer(self, outbound: Outbound, tls: ssl.SSLContext) -> Dialer:
-        timeouts = self.config.timeouts
-        shorter = {
-            "connect": min(timeouts.connect, self.limits.connect_s),
-            "tls": min(timeouts.tls, self.limits.tls_s),
-        }
-        own_ports = frozenset(item.bind.port for item in self.config.listener)
-        return Dialer(timeouts.model_copy(update=shorter), outbound, tls, own_ports)
+        listeners = frozenset(item.bind for item in self.config.listener)
+        return Dialer(self._timeouts, outbound, tls, self._resolver, listeners)
 
     async def _open(self, dialer: Dialer, destination: Destination, phases: Phases) -> Line:
         connection = await dialer.dial(destination, self._build_line, phases)

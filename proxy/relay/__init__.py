@@ -9,6 +9,7 @@ occupancy  who is here, in all and of each client, and whether there is room
 gate       who may send what, by which route, with whose token
 pool       the connections to one destination
 dial       a new connection: name, address, corporate proxy, TLS
+guard      which addresses a name may lead to: PURE
 upstream   one upstream connection: a request out, its answer in
 wire       our end of one connection: sends gathered, reading paused
 turn       the end of a turn of the loop: what it brought is sent, what it closed is recorded

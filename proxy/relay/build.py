@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from proxy.config.models import Config, Listener
     from proxy.observer import Observer
+    from proxy.resolver import Resolver
     from proxy.tokens.source import Source
 
 PSEUDONYM_BYTES = 4
@@ -32,7 +33,7 @@ def build_relay(
     config: Config,
     sources: Mapping[str, Source],
     observer: Observer,
-    tls: ssl.SSLContext,
+    dialer: Dialer,
     *,
     log_bytes: int,
     is_log_full: Callable[[], bool],
@@ -43,7 +44,7 @@ def build_relay(
         config: Checked.
         sources: By credential.
         observer: Is told of each exchange that closes.
-        tls: For upstreams.
+        dialer: Opens connections to upstreams.
         log_bytes: How much of a body the traffic log wants.
         is_log_full: Whether to refuse exchanges because of it.
     """
@@ -54,13 +55,25 @@ def build_relay(
         {listener.name: _build_rules(listener, routes, pseudonym) for listener in config.listener},
         routes,
         sources,
-        _build_pools(config, routes, tls, turn),
+        _build_pools(config, routes, dialer, turn),
         is_log_full=is_log_full,
         wall_clock=time.time,
     )
     # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
     clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
     return Relay(gate, turn, config, clocks, log_bytes=log_bytes, pseudonym=pseudonym)
+
+
+def build_dialer(config: Config, tls: ssl.SSLContext, resolver: Resolver) -> Dialer:
+    """Build what opens connections to upstreams.
+
+    Args:
+        config: Checked.
+        tls: A context that verifies.
+        resolver: Shared with the token calls.
+    """
+    listeners = frozenset(listener.bind for listener in config.listener)
+    return Dialer(config.timeouts, config.outbound, tls, resolver, listeners)
 
 
 def find_machine_names() -> frozenset[str]:
@@ -79,10 +92,8 @@ def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> List
     return ListenerRules(listener.allow or LOOPBACK, admission, listener.stub_token)
 
 
-def _build_pools(config: Config, routes: RouteTable, tls: ssl.SSLContext, turn: Turn) -> dict[str, Pool]:
+def _build_pools(config: Config, routes: RouteTable, dialer: Dialer, turn: Turn) -> dict[str, Pool]:
     """Build a pool for each destination, and name it for each route that leads there."""
-    own_ports = frozenset(listener.bind.port for listener in config.listener)
-    dialer = Dialer(config.timeouts, config.outbound, tls, own_ports)
     pools: dict[Destination, Pool] = {}
     by_route: dict[str, Pool] = {}
     for listener in config.listener:

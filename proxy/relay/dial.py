@@ -1,41 +1,40 @@
 """A new connection to an upstream: name, address, TCP, corporate proxy, TLS; each phase with its time and its limit.
 
 The rule of this file: every foreign exception of the network becomes one of ours here, and nowhere else; and no
-address is dialled that the guard has not passed.  A name may be pointed anywhere by whoever answers our DNS, and
-behind us are the centre's own machines.
+address that DNS gave is dialled unless guard.py lets it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
-import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import aiohappyeyeballs
 
 from proxy.errors import UpstreamDNS, UpstreamRefused, UpstreamTimeout, UpstreamTLS
 from proxy.http.authority import build_authority, is_address, is_loopback
 from proxy.http.basic import build_basic
+from proxy.relay.guard import check_address
+from proxy.resolver import read_address
+from proxy.tls import explain_handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ssl
+    from collections.abc import Callable, Collection, Iterator
 
     from proxy.config.models import Outbound, Timeouts
+    from proxy.config.units import SocketAddress
     from proxy.relay.upstream import UpstreamConnection
+    from proxy.resolver import AddressInfo, Resolver
     from proxy.routing.origin import Origin
 
 HAPPY_EYEBALLS_DELAY_S = 0.25
 """RFC 8305, section 5: the recommended head start of one address over the next."""
 LONGEST_PROXY_ANSWER = 16_384
-LAST_GOOD_ADDRESS_S = 3600.0
-"""How long the addresses of a name are used on while DNS fails: an hour, the life of a token."""
-
-AddressInfo = aiohappyeyeballs.AddrInfoType
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +53,55 @@ class Destination:
 
 @dataclass(slots=True)
 class Phases:
-    """How long each phase of a dial took, in seconds; None where there was none."""
+    """How long each phase of a dial took, in seconds; None where it did not come to that.
+
+    One that failed, or was cancelled, has its time as well.
+
+    Attributes:
+        dns_s: The name, or the wait for it until its last good addresses were taken.
+        connect_s: TCP, and the corporate proxy's tunnel.
+        tls_s: The TLS handshake.
+    """
 
     dns_s: float | None = None
     connect_s: float | None = None
     tls_s: float | None = None
 
+    @contextlib.contextmanager
+    def measure(self, phase: Literal["dns_s", "connect_s", "tls_s"]) -> Iterator[None]:
+        """Measure a phase, however it ends."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, phase, time.monotonic() - started)
+
 
 class Dialer:
     """Opens connections to upstreams."""
 
-    def __init__(self, timeouts: Timeouts, outbound: Outbound, tls: ssl.SSLContext, own_ports: frozenset[int]) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        outbound: Outbound,
+        tls: ssl.SSLContext,
+        resolver: Resolver,
+        listeners: Collection[SocketAddress],
+    ) -> None:
         """Dial within ``timeouts``, through ``outbound``'s proxy if it names one.
 
         Args:
             timeouts: Limits of each phase.
             outbound: The corporate proxy and its login.
             tls: Context that verifies; see tls.py.
-            own_ports: The ports this process listens on: an upstream on one of them, on this machine, is us.
+            resolver: Looks names up, within its own time limit.
+            listeners: Where this process listens: an upstream there is us.
         """
         self._timeouts = timeouts
         self._outbound = outbound
         self._tls = tls
-        self._own_ports = own_ports
-        self._last_good: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
+        self._resolver = resolver
+        self._listeners = listeners
 
     async def dial(
         self, destination: Destination, factory: Callable[[], UpstreamConnection], phases: Phases
@@ -92,23 +116,21 @@ class Dialer:
         Raises:
             UpstreamDNS, UpstreamRefused, UpstreamTimeout, UpstreamTLS: By the phase that failed.
         """
-        clock = time.monotonic
         origin = destination.origin
-        started = clock()
-        addresses = await self._find_addresses(destination)
-        phases.dns_s = clock() - started
-        started = clock()
-        sock = await self._connect(origin, addresses)
-        phases.connect_s = clock() - started
+        with phases.measure("dns_s"):
+            addresses = await self._find_addresses(destination)
+        with phases.measure("connect_s"):
+            sock = await self._connect(origin, addresses)
         try:
             peer = _find_peer(origin, sock)
-            started = clock()
-            connection = await self._wrap(origin, sock, factory)
+            if origin.scheme == "https":
+                with phases.measure("tls_s"):
+                    connection = await self._start_tls(origin, sock, factory)
+            else:
+                connection = await _start_plain(origin, sock, factory)
         except BaseException:
             sock.close()
             raise
-        if origin.scheme == "https":
-            phases.tls_s = clock() - started
         connection.address = build_authority(peer[0], peer[1])
         return connection
 
@@ -122,45 +144,21 @@ class Dialer:
         if self._outbound.proxy is not None and self._is_tunnelled(origin.host):
             return await self._resolve(self._outbound.proxy.host, self._outbound.proxy.port)
         if destination.addresses:
-            return [_pinned(address, origin.port) for address in destination.addresses]
+            return [info for address in destination.addresses for info in read_pinned(address, origin.port)]
         found = await self._resolve(origin.host, origin.port)
-        if is_address(origin.host) or origin.host == "localhost":
-            return found
-        return [info for info in found if self._check_address(destination, info)]
-
-    async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
-        """Resolve ``host``; while DNS fails, the addresses it gave last are used on."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._timeouts.connect):
-                found: list[AddressInfo] = [*await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError, TimeoutError) as error:
-            kept = self._last_good.get((host, port))
-            if kept is not None and time.monotonic() - kept[0] < LAST_GOOD_ADDRESS_S:
-                return kept[1]
-            reason = (
-                "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or error
-            )
-            detail = f"the name {host} did not resolve ({reason}); check DNS on the proxy's machine"
-            raise UpstreamDNS(detail) from error
-        self._last_good[host, port] = (time.monotonic(), found)
+        if not (is_address(origin.host) or origin.host == "localhost"):
+            for info in found:
+                check_address(
+                    origin.host, info[4][0], origin.port, self._listeners, allow_private=destination.allow_private
+                )
         return found
 
-    def _check_address(self, destination: Destination, info: AddressInfo) -> bool:
-        """Pass a public address; refuse the dial for any other unless the route allows it."""
-        ip = ipaddress.ip_address(info[4][0].partition("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None)
-        ip = mapped or ip
-        host = destination.origin.host
-        if (ip.is_loopback or ip.is_unspecified) and destination.origin.port in self._own_ports:
-            detail = f"{host} resolves to the proxy itself ({ip}); point it at RapidSOS in the proxy's own DNS"
-            raise UpstreamRefused(detail)
-        if not ip.is_global and not destination.allow_private:
-            detail = (
-                f"{host} resolves to {ip}, which is not a public address; set addresses or allow_private on the route"
-            )
-            raise UpstreamRefused(detail)
-        return True
+    async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
+        try:
+            return await self._resolver.resolve(host, port)
+        except OSError as error:
+            detail = f"the name {host} did not resolve ({error.strerror}); check DNS on the proxy's machine"
+            raise UpstreamDNS(detail) from error
 
     async def _connect(self, origin: Origin, addresses: list[AddressInfo]) -> socket.socket:
         """Connect to the first address that answers (RFC 8305), and through the corporate proxy if there is one."""
@@ -172,7 +170,7 @@ class Dialer:
         except TimeoutError as error:
             detail = f"{origin.host}:{origin.port} did not accept a connection within {self._timeouts.connect:g} s"
             raise UpstreamTimeout(detail) from error
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some
             detail = f"{origin.host}:{origin.port} refused the connection ({_describe(error)})"
             raise UpstreamRefused(detail) from error
         with contextlib.suppress(OSError):
@@ -217,32 +215,39 @@ class Dialer:
             detail = f"the corporate proxy refused a tunnel to {authority} (it said {said}){fix}"
             raise UpstreamRefused(detail)
 
-    async def _wrap(
+    async def _start_tls(
         self, origin: Origin, sock: socket.socket, factory: Callable[[], UpstreamConnection]
     ) -> UpstreamConnection:
-        """Give the socket its protocol, and TLS where the origin has it."""
+        """Shake hands, and give the socket its protocol."""
         loop = asyncio.get_running_loop()
-        if origin.scheme != "https":
-            return (await loop.create_connection(factory, sock=sock))[1]
         name = f"{origin.host}:{origin.port}"
+        limit_s = self._timeouts.tls
         try:
-            _, connection = await loop.create_connection(
-                factory,
-                sock=sock,
-                ssl=self._tls,
-                server_hostname=origin.host,
-                ssl_handshake_timeout=self._timeouts.tls,
-            )
-        except ssl.SSLCertVerificationError as error:
-            detail = f"the certificate of {name} was not accepted: {error.verify_message}"
-            raise UpstreamTLS(detail) from error
-        except ssl.SSLError as error:
-            detail = f"no TLS 1.2 or later could be agreed with {name} ({error.reason or 'handshake failed'})"
-            raise UpstreamTLS(detail) from error
-        except (OSError, TimeoutError) as error:
-            detail = f"the TLS handshake with {name} did not finish ({_describe(error)})"
-            raise UpstreamTLS(detail) from error
+            async with asyncio.timeout(limit_s):
+                _, connection = await loop.create_connection(
+                    factory,
+                    sock=sock,
+                    ssl=self._tls,
+                    server_hostname=origin.host,
+                    # Never the first to end it: its error could not be told from a connection that was cut.
+                    ssl_handshake_timeout=2 * limit_s,
+                )
+        except TimeoutError as error:
+            detail = f"{name} did not finish the TLS handshake within {limit_s:g} s"
+            raise UpstreamTimeout(detail) from error
+        except OSError as error:
+            raise UpstreamTLS(explain_handshake(name, error)) from error
         return connection
+
+
+async def _start_plain(
+    origin: Origin, sock: socket.socket, factory: Callable[[], UpstreamConnection]
+) -> UpstreamConnection:
+    """Give the socket its protocol."""
+    try:
+        return (await asyncio.get_running_loop().create_connection(factory, sock=sock))[1]
+    except OSError as error:
+        raise _build_lost(origin, error) from error
 
 
 def _find_peer(origin: Origin, sock: socket.socket) -> tuple[str, int]:
@@ -250,19 +255,20 @@ def _find_peer(origin: Origin, sock: socket.socket) -> tuple[str, int]:
     try:
         host, port = sock.getpeername()[:2]
     except OSError as error:
-        detail = f"{origin.host}:{origin.port} closed the connection at once ({_describe(error)})"
-        raise UpstreamRefused(detail) from error
+        raise _build_lost(origin, error) from error
     return host, port
 
 
-def _pinned(address: str, port: int) -> AddressInfo:
-    """Read ``ip`` or ``ip:port`` (the configuration has checked it)."""
-    host, _, own_port = address.rpartition(":") if address.count(":") == 1 or "]" in address else (address, "", "")
-    ip = ipaddress.ip_address(host.strip("[]"))
-    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET  # noqa: PLR2004 (an IP version)
-    number = int(own_port) if own_port else port
-    name: Any = (str(ip), number) if family == socket.AF_INET else (str(ip), number, 0, 0)
-    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", name
+def _build_lost(origin: Origin, error: OSError) -> UpstreamRefused:
+    return UpstreamRefused(f"{origin.host}:{origin.port} closed the connection at once ({_describe(error)})")
+
+
+def read_pinned(address: str, port: int) -> list[AddressInfo]:
+    """Read ``ip`` or ``ip:port`` (the configuration has checked it); ``port`` is for one that has none."""
+    if address.startswith("[") or address.count(":") == 1:
+        address, _, own_port = address.rpartition(":")
+        port = int(own_port)
+    return read_address(address.strip("[]"), port)
 
 
 def _describe(error: BaseException) -> str:

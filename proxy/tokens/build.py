@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigError
+from proxy.resolver import Resolver
 from proxy.tokens.basic import BasicSource
 from proxy.tokens.bearer import BearerSource, Shared
 from proxy.tokens.cache import build_cache
@@ -58,7 +59,12 @@ class Sources:
 
 
 def build_sources(
-    config: Config, observer: TokenObserver, *, clock: Clock | None = None, tls: ssl.SSLContext | None = None
+    config: Config,
+    observer: TokenObserver,
+    *,
+    clock: Clock | None = None,
+    tls: ssl.SSLContext | None = None,
+    resolver: Resolver | None = None,
 ) -> Sources:
     """Build the source of every credential.
 
@@ -67,9 +73,11 @@ def build_sources(
         observer: Is told of each token call.
         clock: Instead of the system's.
         tls: Instead of the context that ``config.outbound`` describes.
+        resolver: Shared with the relay, instead of one of its own.
     """
     clock = clock or SystemClock()
-    fetcher = TokenFetcher(config.outbound, config.timeouts.token, tls=tls)
+    resolver = resolver or Resolver(config.timeouts.connect)
+    fetcher = TokenFetcher(config.outbound, config.timeouts.token, tls=tls, resolver=resolver)
     shared = Shared(
         cache=build_cache(clock.now, len(config.credential)),
         fetch=fetcher,

@@ -16,9 +16,10 @@ import aiohttp
 from yarl import URL
 
 from proxy.errors import FetchError
-from proxy.http.authority import is_loopback
+from proxy.http.authority import build_authority, is_loopback
 from proxy.http.basic import build_basic
-from proxy.tls import build_tls_context
+from proxy.resolver import AiohttpResolver, Resolver
+from proxy.tls import build_tls_context, explain_handshake
 from proxy.tokens.answers import ParsedToken, TokenAnswer, parse_token_answer
 from proxy.tokens.token import NETWORK, TIMEOUT, UNREADABLE
 
@@ -60,6 +61,7 @@ class TokenFetcher:
         timeout_s: float,
         *,
         tls: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; the session is opened by the first call.
@@ -68,8 +70,10 @@ class TokenFetcher:
             outbound: The corporate proxy and the extra certificates, if any.
             timeout_s: For a whole call.
             tls: Instead of the context that ``outbound`` describes.
+            resolver: Instead of one of its own.
             wall: Seconds since the epoch.
         """
+        self._resolver = AiohttpResolver(resolver or Resolver(timeout_s))
         self._wall = wall
         self._tls = tls or build_tls_context(outbound.ca_file)
         self._timeout_s = timeout_s
@@ -97,7 +101,9 @@ class TokenFetcher:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a slow server must not keep the other credentials' calls waiting.
-                connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False, ssl=self._tls),
+                connector=aiohttp.TCPConnector(
+                    limit=0, force_close=True, use_dns_cache=False, ssl=self._tls, resolver=self._resolver
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
@@ -197,6 +203,8 @@ def _find_cause(error: Exception) -> str:
         cause = getattr(error.certificate_error, "verify_message", "")
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         cause = str(error.status)
+    elif isinstance(error, aiohttp.ClientSSLError):
+        cause = explain_handshake(build_authority(error.host, error.port), error.os_error)
     elif isinstance(error, aiohttp.ClientConnectorError):
         cause = _find_os_cause(error.os_error)
     return f": {cause}" if cause else ""

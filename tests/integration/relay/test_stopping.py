@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import time
@@ -12,9 +13,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.program import Program, build_toml, find_free_port, running_program
+from harness.program import SOURCES, Program, build_toml, find_free_port, running_program
 from harness.running import PATIENCE_S, RawClient, until
-from harness.upstream import Peer, ScriptedUpstream, scripted_upstream
+from harness.upstream import Peer, ScriptedUpstream, answering, scripted_upstream
 
 from proxy.config.models import Outbound
 from proxy.tokens.fetch import TokenFetcher
@@ -135,6 +136,12 @@ class Clients:
             assert await client.read_exactly(4) == b"held"
         return clients
 
+    async def ask(self, program: Program, path: str) -> bytes:
+        """Send a request; return the head of its answer."""
+        client = await self.connect(program.ports["cad"])
+        client.send(f"GET {path} HTTP/1.1\r\nHost: proxy\r\n\r\n".encode())
+        return await client.read_head()
+
     async def ready_status(self, program: Program) -> int:
         """Return what the readiness probe gets."""
         probe = await self.connect(program.admin_port)
@@ -244,6 +251,52 @@ async def test_a_stop_at_the_moment_a_token_call_times_out_is_not_lost() -> None
         await fetch.close()
 
         assert isinstance(ended[0], asyncio.CancelledError)
+
+
+HANGING_DNS = """
+import socket
+import threading
+
+system, names = socket.getaddrinfo, set()
+
+
+def getaddrinfo(host, *rest, **named):
+    if not host.endswith(".example"):
+        return system(host, *rest, **named)
+    if host in names or host.startswith("hangs"):
+        threading.Event().wait()
+    names.add(host)
+    return system("127.0.0.1", *rest, **named)
+
+
+socket.getaddrinfo = getaddrinfo
+"""
+"""A ``sitecustomize``: each name resolves once and then hangs for ever, and some do so from the beginning."""
+
+
+async def test_a_dns_that_hangs_holds_up_neither_requests_nor_the_end(tmp_path: Path, clients: Clients) -> None:
+    """A name that was resolved before is served; SIGTERM ends the program though look-ups never come back."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_DNS)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+    async with scripted_upstream(answering(answer)) as upstream:
+        hosts = ["api.example", *(f"hangs-{number}.example" for number in range(10))]
+        route = {"credential": "lis", "allow_private": True, "allow_plain_http": True}
+        routes = [
+            {"name": host, "match": {"path": f"/{host}/"}, "upstream": f"http://{host}:{upstream.port}", **route}
+            for host in hosts
+        ]
+        config = write_config(tmp_path, None, route=routes, timeouts={"connect": 2.0})
+        path = f"{tmp_path}{os.pathsep}{SOURCES}"
+        async with running_program("serve", "--config", config, LIS_PASSWORD="a-password", PYTHONPATH=path) as program:
+            await program.wait_started()
+            served = [await clients.ask(program, "/api.example/") for _ in range(3)]
+            failed = await asyncio.gather(*(clients.ask(program, f"/{host}/") for host in hosts[1:]))
+            code = await program.stop()
+
+    assert [head[:12] for head in served] == [b"HTTP/1.1 200"] * 3
+    assert [head[:12] for head in failed] == [b"HTTP/1.1 502"] * 10
+    assert code == 0
+    assert read_log(tmp_path)[-1]["event"] == "log.stopped"
 
 
 async def test_a_hangup_does_not_end_the_program(tmp_path: Path, upstream: HeldUpstream, clients: Clients) -> None:

@@ -396,14 +396,21 @@ async def test_tls_1_1_is_refused(serve, fail, authority, ca_file):
 
 
 async def test_tls_to_a_plain_server(serve, fail):
-    """TLS to a port that speaks plain HTTP fails in the handshake."""
+    """TLS to a port that speaks plain HTTP fails in the handshake, and the error says so."""
 
     async def handle(reader, writer):
         await reader.read(1)
         writer.write(build_raw(ANSWER))
         await writer.drain()
 
-    assert (await fail(await serve(handle), scheme="https")).kind == NETWORK
+    port = await serve(handle)
+    error = await fail(port, scheme="https")
+
+    assert error.kind == NETWORK
+    assert error.detail.startswith(
+        "the TLS handshake with the authorization server failed: "
+        f"127.0.0.1:{port} answered something that is not TLS; check the port"
+    )
 
 
 def test_tls_context_verifies():
