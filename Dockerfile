@@ -6,7 +6,9 @@
 #
 # Bind addresses: 127.0.0.1 inside a container is the container alone.  A configuration for it binds 0.0.0.0, names
 # the clients' networks in `allow` (published ports arrive from the bridge's gateway, for example 172.17.0.1), and
-# leaves the choice of who can reach it to --publish.  The health check asks the admin listener at 127.0.0.1:9090.
+# leaves the choice of who can reach it to --publish.  The health check asks the admin listener at 127.0.0.1:9090; a
+# cluster's probes ask another address, `health_bind = "0.0.0.0:9091"` under [admin].  --ulimit nofile=16384 lets it
+# have as many connections as it allows by default.
 #
 # Secrets come at run time, by environment or by file; no layer of this image holds any.
 

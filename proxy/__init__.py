@@ -20,6 +20,8 @@ resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
 logs        the operational log, on standard error
 process     what the process asks of Python and libc
+descriptors  how many files and sockets may be open
+version     which version this is
 rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop
 demo        the service against the simulator, on one machine

@@ -9,12 +9,13 @@ after a signal; 1 failed; 2 configuration or arguments.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import ConfigError
+from proxy.version import find_version
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -27,7 +28,6 @@ FAILED = 1
 CONFIGURATION = 2
 
 PROGRAM = "rapidsos-proxy"
-DISTRIBUTION = "rapidsos-auth-proxy"
 
 _ABOUT = """\
 An authenticating forward proxy between legacy 911 systems and RapidSOS.
@@ -118,6 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     parsed = _build_parser().parse_args(arguments)
+    from proxy.descriptors import hold_standard_streams
+
+    hold_standard_streams()
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -130,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = _describe(argparse.ArgumentParser(prog=PROGRAM), _ABOUT, _ABOUT_END)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_find_version()}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {find_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands.add_parser("serve", help="run the proxy"))
     _add_demo(commands.add_parser("demo", help="run it against a simulated RapidSOS"))
@@ -178,13 +181,6 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     _add_verbose(parser)
 
 
-def _find_version() -> str:
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "(run from its sources, not installed)"
-
-
 def _describe(parser: argparse.ArgumentParser, about: str, end: str) -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = about
@@ -224,22 +220,29 @@ def _serve(arguments: argparse.Namespace) -> int:
     from proxy.config.load import load_config
     from proxy.config.sources import environment
     from proxy.service import run
-    from proxy.traffic.log import find_secrets
+    from proxy.traffic.log import STANDARD_OUTPUT, find_secrets
 
     config = load_config(arguments.config, environment())
+    if sys.stdout is None and config.traffic_log.path == STANDARD_OUTPUT:
+        where = "traffic_log.path"
+        raise ConfigError(where, "- is standard output, which is closed", "leave it open, or set a file")
     mask.use(find_secrets(config))
-    return _run(run(config, announce=_tell, learn=mask.use))
+    return _run(run(config, announce=lambda lines: _tell("\n".join(lines)), learn=mask.use))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     _set_up_logs("DEBUG" if arguments.verbose else "WARNING")
+    import signal
+
     from proxy.config.sources import environment
     from proxy.demo import Ports, prepare_demo, run_demo
 
     ports = Ports(proxy=arguments.port, admin=arguments.admin_port, core=arguments.core_port, edx=arguments.edx_port)
-    demo = prepare_demo(ports, Path.cwd())
-    coloured = sys.stdout.isatty() and "NO_COLOR" not in environment()
-    return _run(run_demo(demo, sys.stdout, coloured=coloured))
+    coloured = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in environment()
+    # Until the loop takes signals, and when it is gone: what was made for the demo is removed all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
+    with prepare_demo(ports, Path.cwd()) as demo:
+        return _run(run_demo(demo, sys.stdout, coloured=coloured))
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -247,8 +250,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from proxy.config.describe import describe
     from proxy.config.load import load_config
     from proxy.config.sources import environment
+    from proxy.descriptors import allow_descriptors, count_descriptors
 
     config = load_config(arguments.config, environment())
+    allow_descriptors(count_descriptors(config))
     print(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config)}")  # noqa: T201 (the answer)
     return DONE
 
@@ -304,5 +309,6 @@ def _set_up_logs(level: str) -> SecretMask:
 
 
 def _tell(message: str) -> None:
-    """Speak to the operator: standard output is the traffic log's."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 (operational messages are this module's to print)
+    """Speak to the operator: standard output is the traffic log's.  The proxy serves even if nobody can hear it."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 (operational messages are this module's to print)

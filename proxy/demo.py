@@ -6,14 +6,15 @@ log file and admin password are set here.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import socket
-import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.config.load import build_config, read_document
@@ -27,7 +28,7 @@ from proxy.simulator.settings import SimulatorSettings
 from proxy.simulator.world import SEEDED_CALLER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from proxy.config.models import Config
     from proxy.exchange import Exchange
@@ -38,6 +39,7 @@ SECRET_VARIABLE = "RAPIDSOS_DEMO_SECRET"  # noqa: S105 (the name of a variable)
 ADMIN_VARIABLE = "RAPIDSOS_DEMO_ADMIN_PASSWORD"
 LOG_DIRECTORY = ".demo"
 LOG_FILE = "traffic.jsonl"
+TEMPORARY_PREFIX = "rapidsos-proxy-demo-"
 
 _PLACES = (Path(__file__).with_name("demo.toml"), Path(__file__).parent.parent / "config" / "demo.toml")
 """In an installed wheel; in a source tree."""
@@ -114,8 +116,11 @@ class Demo:
         return self.config.traffic_log.path
 
 
-def prepare_demo(ports: Ports, directory: Path) -> Demo:
-    """Check the ports, choose the log's place under ``directory``, and load the configuration.
+@contextmanager
+def prepare_demo(ports: Ports, directory: Path) -> Iterator[Demo]:
+    """Check the ports, choose the log's place, and load the configuration, for the length of a block.
+
+    The log goes under ``directory``; where that cannot be written, to a temporary one that is removed at the end.
 
     Raises:
         ConfigError: If a port is taken.
@@ -124,7 +129,9 @@ def prepare_demo(ports: Ports, directory: Path) -> Demo:
     secret = Secret(secrets.token_urlsafe(24), "made at start")
     password = Secret(secrets.token_urlsafe(12), "made at start")
     environ = {SECRET_VARIABLE: secret.reveal(), ADMIN_VARIABLE: password.reveal()}
-    return Demo(ports, load_demo(ports, _choose_log_path(directory), environ), secret, password)
+    with ExitStack() as stack:
+        place = _find_place(directory) or Path(stack.enter_context(TemporaryDirectory(prefix=TEMPORARY_PREFIX)))
+        yield Demo(ports, load_demo(ports, place / LOG_FILE, environ), secret, password)
 
 
 async def run_demo(demo: Demo, out: TextIO, *, coloured: bool) -> int:
@@ -132,17 +139,18 @@ async def run_demo(demo: Demo, out: TextIO, *, coloured: bool) -> int:
 
     Args:
         demo: As prepared.
-        out: Gets what is running, what to try, and the exchanges.
+        out: Gets, once all is up, what is running and what to try; then the exchanges.
         coloured: Whether ``out`` is a terminal that wants colours.
     """
 
     def show(line: str) -> None:
-        print(line, file=out, flush=True)
+        with suppress(OSError, ValueError):  # whoever read it has gone, as of `demo | head`; ValueError: it was closed
+            print(line, file=out, flush=True)
 
     async with AsyncExitStack() as stack:
         await _start_simulators(stack, demo)
-        show(build_banner(demo))
-        return await run(demo.config, announce=show, observers=[ExchangeLines(show, coloured=coloured)])
+        lines = ExchangeLines(show, coloured=coloured)
+        return await run(demo.config, announce=lambda _: show(build_banner(demo)), observers=[lines])
 
 
 async def _start_simulators(stack: AsyncExitStack, demo: Demo) -> None:
@@ -240,14 +248,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _choose_log_path(directory: Path) -> Path:
-    """Return a file under ``directory``, or in a temporary one where that cannot be written."""
+def _find_place(directory: Path) -> Path | None:
+    """Return the directory for the log under ``directory``; None where it cannot be written."""
     place = directory / LOG_DIRECTORY
     try:
         place.mkdir(mode=0o700, exist_ok=True)
     except OSError:
-        place = Path(tempfile.mkdtemp(prefix="rapidsos-proxy-demo-"))
-    return place / LOG_FILE
+        return None
+    return place if os.access(place, os.W_OK | os.X_OK) else None
 
 
 def _choose_colour(outcome: str, status: int) -> str:

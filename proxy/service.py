@@ -11,16 +11,15 @@ import contextlib
 import signal
 import socket
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
 
-from proxy.admin.app import build_admin, build_runner
+from proxy.admin.app import build_admin, build_health
+from proxy.admin.door import Door
 from proxy.admin.login import choose_password
-from proxy.admin.view import PoolStatus, ProxyStatus
-from proxy.http.authority import build_authority
+from proxy.admin.view import ProxyStatus
+from proxy.descriptors import allow_descriptors, count_descriptors
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
@@ -32,17 +31,19 @@ from proxy.tls import build_tls_context
 from proxy.tokens.build import build_sources
 from proxy.traffic.log import TrafficLog, find_secrets
 from proxy.traffic.tally import Tally
+from proxy.version import find_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from aiohttp import web
+
     from proxy.config.models import Config, Match
     from proxy.config.secret import Secret
+    from proxy.config.units import SocketAddress
     from proxy.observer import Observer
 
 log = structlog.get_logger(__name__)
-
-DISTRIBUTION = "rapidsos-auth-proxy"
 
 
 class Service:
@@ -51,6 +52,8 @@ class Service:
     Attributes:
         tally: Counts of every exchange and token call.
         listeners: The sockets that clients connect to; empty before ``start``.
+        admin_url: Of the admin listener; empty before ``start``.
+        health_url: Of the second one, for probes; empty where there is none.
         admin_password: The login's, made at start where none is configured.
     """
 
@@ -95,7 +98,8 @@ class Service:
         )
         self.listeners: list[ListeningSocket] = []
         self.admin_url = ""
-        self._admin: web.AppRunner | None = None
+        self.health_url = ""
+        self._doors: list[Door] = []
         self._tasks = Tasks()
         self._is_stopped = False
         self._started_at = time.time()
@@ -110,7 +114,7 @@ class Service:
         check_aiohttp()
         try:
             await self._log.start()
-            await self._start_admin()
+            await self._open_doors()
             await self._sources.start()
             self._rotation.start()
             for listener in self._config.listener:
@@ -118,7 +122,7 @@ class Service:
         except BaseException:
             await self.stop()
             raise
-        _ = self._tasks.start(self._relay.sweep(), name="relay.sweep")
+        _ = self._tasks.keep(self._relay.sweep, name="relay.sweep")
         log.info("service.started", listeners=len(self.listeners), routes=len(self._config.route))
 
     async def drain(self) -> None:
@@ -133,16 +137,18 @@ class Service:
         if self._is_stopped:
             return
         self._is_stopped = True
-        for listener in self.listeners:
-            listener.close()
-        await self._relay.close()
-        await self._tasks.stop()
-        await self._rotation.stop()
-        await self._sources.stop()
-        if self._admin is not None:
-            await self._admin.cleanup()
-        await self._log.stop()
-        log.info("service.stopped")
+        # Last in, first out; a step that fails does not keep the others from being taken, the log's above all.
+        async with contextlib.AsyncExitStack() as steps:
+            steps.callback(log.info, "service.stopped")
+            steps.push_async_callback(self._log.stop)
+            for door in self._doors:
+                steps.push_async_callback(door.close)
+            steps.push_async_callback(self._sources.stop)
+            steps.push_async_callback(self._rotation.stop)
+            steps.push_async_callback(self._tasks.stop)
+            steps.push_async_callback(self._relay.close)
+            for listener in self.listeners:
+                steps.callback(listener.close)
 
     def status(self) -> ProxyStatus:
         """Return the state now; see ``AdminView``."""
@@ -156,7 +162,7 @@ class Service:
             client_connections=relay.occupancy.connections,
             turned_away=relay.occupancy.turned_away,
             credentials=tuple(self._sources.statuses()),
-            pools=tuple(PoolStatus(pool.upstream, pool.idle, pool.busy) for pool in relay.pool_snapshots()),
+            pools=tuple(relay.pool_snapshots()),
             log=self._log.stats(),
         )
 
@@ -168,18 +174,22 @@ class Service:
         for name in credentials:
             self._sources.renew(name, config.credential[name])
 
-    async def _start_admin(self) -> None:
-        address = self._config.admin.bind
-        app = build_admin(self, self._config.admin, self.admin_password, machine=socket.gethostname())
-        self._admin = build_runner(app)
-        await self._admin.setup()
+    async def _open_doors(self) -> None:
+        admin, machine = self._config.admin, socket.gethostname()
+        app = build_admin(self, admin, self.admin_password, machine=machine)
+        self.admin_url = await self._open_door(app, admin.bind, "admin.bind")
+        if admin.health_bind is not None:
+            app = build_health(self, admin, machine=machine)
+            self.health_url = await self._open_door(app, admin.health_bind, "admin.health_bind")
+
+    async def _open_door(self, app: web.Application, bind: SocketAddress, where: str) -> str:
+        door = Door(app)
+        self._doors.append(door)
         try:
-            await web.TCPSite(self._admin, address.host, address.port).start()
+            await door.open(bind)
         except OSError as error:
-            where = "admin.bind"
-            raise build_bind_error(where, address, error) from error
-        port = self._admin.addresses[0][1]
-        self.admin_url = f"http://{build_authority(address.host, port)}"
+            raise build_bind_error(where, bind, error) from error
+        return door.url
 
 
 class StopSignals:
@@ -207,7 +217,7 @@ class StopSignals:
 async def run(
     config: Config,
     *,
-    announce: Callable[[str], None],
+    announce: Callable[[Sequence[str]], None],
     observers: Sequence[Observer] = (),
     learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
 ) -> int:
@@ -215,7 +225,7 @@ async def run(
 
     Args:
         config: Checked.
-        announce: Takes lines for the operator: where what listens, and the admin login.
+        announce: Takes, once all is up, lines for the operator: where what listens, and the admin login.
         observers: Told of each exchange and token call.
         learn: See ``Service``.
 
@@ -226,18 +236,25 @@ async def run(
         ConfigError: If it cannot be started as configured.
     """
     signals = StopSignals()
+    allow_descriptors(count_descriptors(config))
     service = Service(config, observers, learn=learn)
     await service.start()
-    settle_process()
-    for line in describe_service(service, config):
-        announce(line)
-    await signals.first.wait()
+    try:
+        settle_process()
+        announce(describe_service(service, config))
+        await signals.first.wait()
+        await _drain(service, signals)
+    finally:  # whatever went wrong: what has been recorded is written
+        await service.stop()
+    return 0
+
+
+async def _drain(service: Service, signals: StopSignals) -> None:
+    """Drain, or give that up at a second signal."""
     tasks = Tasks()
     ends = {tasks.start(service.drain(), name="service.drain"), tasks.start(signals.second.wait(), name="signal")}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     await tasks.stop()
-    await service.stop()
-    return 0
 
 
 def describe_service(service: Service, config: Config) -> list[str]:
@@ -251,17 +268,10 @@ def describe_service(service: Service, config: Config) -> list[str]:
     return [
         *(f"listener {listener.name}: {listener.url}" for listener in service.listeners),
         *(f"route {route.name}: {_describe_match(route.match)} -> {route.upstream}" for route in config.route),
+        *([f"health: {service.health_url}"] if service.health_url else []),
         f"admin: {service.admin_url} (login: {login})",
     ]
 
 
 def _describe_match(match: Match) -> str:
     return f"{match.host or ''}{match.path}"
-
-
-def find_version() -> str:
-    """Return the version installed; ``0`` where the package runs from its sources alone."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "0"

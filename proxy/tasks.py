@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+RESTART_S = 1.0
+"""Before work that a defect has ended begins anew: it may fail at once, again and again."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,14 @@ class Tasks:
         task.add_done_callback(self._ended)
         return task
 
+    def keep(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[Any]:
+        """Start ``work``, which is to run as long as its owner does.
+
+        A defect that ends it is logged as ``task.failed``, and it begins anew: what depends on it (a time limit, a
+        token) would otherwise be missing from then on, and only an outage would tell.
+        """
+        return self.start(_go_on(work, name), name=name)
+
     async def stop(self) -> None:
         """Cancel all, and wait until every one has ended."""
         tasks = list(self._tasks)
@@ -46,3 +57,14 @@ class Tasks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task.failed", task=task.get_name(), exc_info=error)
+
+
+async def _go_on(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("task.failed", task=name, restart_s=RESTART_S)
+        else:
+            log.error("task.ended", task=name, restart_s=RESTART_S)
+        await asyncio.sleep(RESTART_S)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import blockbuster_ctx
 
-from proxy.admin.view import PoolStatus, ProxyStatus
+from proxy.admin.view import ProxyStatus
+from proxy.relay.pool import PoolSnapshot
 from proxy.tokens.token import CredentialStatus
 from proxy.traffic.log import LogStats
 from proxy.traffic.tally import Tally
@@ -72,7 +73,7 @@ class HealthyProxy:
             turned_away=0,
             client_connections=7,
             credentials=(self.credential,),
-            pools=(PoolStatus("https://up.example", idle=4, busy=2),),
+            pools=(PoolSnapshot("https://up.example", idle=4, busy=2),),
             log=LogStats(queue_bytes=512, written=90, dropped=1, redactions=5, error=None),
         )
 

@@ -1,7 +1,8 @@
 """The admin listener: what an operator, a probe and a metrics server may ask the running proxy.
 
-view      what this package needs to know of the proxy, as a shape; it imports no part of the data path
-app       builds the application: paths, order of the checks
+view      what this package needs to know of the proxy, as a shape; nothing of the data path runs here
+app       builds the applications: paths, order of the checks
+door      the addresses that they are asked at: so many connections, each for so long
 guard     refuses rebound host names and other sites' pages
 login     HTTP Basic, with a limit on guessing
 health    /live and /ready

@@ -1,4 +1,4 @@
-"""The admin listener's application: which paths there are, and what a request passes before it reaches one."""
+"""The admin listener's applications: which paths there are, and what a request passes before it reaches one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from proxy.admin.metrics import Metrics
 from proxy.admin.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from aiohttp.typedefs import Handler
+    from aiohttp.typedefs import Handler, Middleware
 
     from proxy.admin.view import AdminView
     from proxy.config.models import Admin
@@ -37,43 +37,47 @@ def build_admin(
     machine: str,
     clock: Callable[[], float] = time.monotonic,
 ) -> web.Application:
-    """Build the application; whoever runs it gives it a socket (``build_runner``).
+    """Build the application of ``admin.bind``; whoever runs it gives it a ``Door``.
 
     Args:
         view: The running proxy.
         settings: The ``[admin]`` section.
         password: What ``login.choose_password`` returned.
         machine: This machine's own name, one of those that Host may bear.
-        clock: Seconds, monotonic; for the pause after wrong passwords.
+        clock: Seconds, monotonic; for what wrong passwords cost.
     """
-    login = Login(settings.username, password, Throttle(clock))
-    app = web.Application(
-        middlewares=[answer_errors, build_guard((machine, *settings.names)), build_login(login, OPEN_PATHS)],
-        client_max_size=MAX_BODY_BYTES,
-    )
-    app.on_response_prepare.append(set_fields)
-    for path, handler in _build_paths(view).items():
-        app.router.add_get(path, handler)
-    return app
-
-
-def build_runner(app: web.Application) -> web.AppRunner:
-    """Build what serves the application: no access log, and an end to connections that say nothing."""
-    return web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1)
-
-
-def _build_paths(view: AdminView) -> dict[str, Handler]:
-    """Return what answers each path; ``/`` lists them."""
     health = Health(view)
-    paths: dict[str, Handler] = {
+    paths = {
         "/live": health.live,
         "/ready": health.ready,
         "/metrics": Metrics(view).show,
         "/api/tokens": Tokens(view).list,
     }
-    names = tuple(paths)
+    login = build_login(Login(settings.username, password, Throttle(clock)), OPEN_PATHS)
+    guard = build_guard((machine, *settings.names), trusts_local_names=False)
+    return _build_app([guard, login], {"/": _build_index(view, tuple(paths)), **paths})
 
+
+def build_health(view: AdminView, settings: Admin, *, machine: str) -> web.Application:
+    """Build the application of ``admin.health_bind``: the open paths alone, for whoever can reach them.
+
+    A probe or a metrics server may call the proxy by the name that its network has for it, so local names are taken.
+    """
+    health = Health(view)
+    paths: dict[str, Handler] = {"/live": health.live, "/ready": health.ready_in_short, "/metrics": Metrics(view).show}
+    return _build_app([build_guard((machine, *settings.names), trusts_local_names=True)], paths)
+
+
+def _build_app(steps: Iterable[Middleware], paths: Mapping[str, Handler]) -> web.Application:
+    app = web.Application(middlewares=[answer_errors, *steps], client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(set_fields)
+    for path, handler in paths.items():
+        app.router.add_get(path, handler)
+    return app
+
+
+def _build_index(view: AdminView, names: tuple[str, ...]) -> Handler:
     async def index(_request: web.Request) -> web.Response:
         return build_json({"name": "rapidsos-proxy", "version": view.status().version, "paths": names})
 
-    return {"/": index, **paths}
+    return index

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from proxy.admin.answers import build_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
     from proxy.admin.view import AdminView, ProxyStatus
@@ -46,17 +48,28 @@ class Health:
         return build_json({"live": True})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Answer 200 when a new exchange could succeed, else 503 and why not."""
+        """Answer 200 when a new exchange could succeed, else 503 and why not, with each credential's state."""
         status = self._view.status()
-        reasons = unready_reasons(status)
-        document = {
-            "ready": not reasons,
-            "reasons": reasons,
-            "listening": status.listening,
-            "draining": status.draining,
-            "credentials": [_describe(credential) for credential in status.credentials],
-        }
-        return build_json(document, status=HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)
+        return _build_ready(status, {"credentials": [_describe(credential) for credential in status.credentials]})
+
+    async def ready_in_short(self, _request: web.Request) -> web.Response:
+        """Answer the same without the credentials, to whoever may ask from another machine.
+
+        What went wrong with one is told in words that may name hosts of the centre's inside.
+        """
+        return _build_ready(self._view.status(), {})
+
+
+def _build_ready(status: ProxyStatus, more: Mapping[str, object]) -> web.Response:
+    reasons = unready_reasons(status)
+    document = {
+        "ready": not reasons,
+        "reasons": reasons,
+        "listening": status.listening,
+        "draining": status.draining,
+        **more,
+    }
+    return build_json(document, status=HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)
 
 
 def _describe(credential: CredentialStatus) -> dict[str, Any]:

@@ -1,28 +1,34 @@
 """The login of the admin listener: HTTP Basic (RFC 7617), with a limit on guessing.
 
-The rule of this file: the password is not kept, only a digest of what a right answer looks like, and the time of a
-comparison says nothing about how near a guess came.
+The rule of this file: the password is not kept, only a digest of what a right answer looks like, and neither the time
+of a comparison nor that of an answer says how near a guess came.
+
+Guessing is slowed, never locked out: after a few failures every attempt waits before it is answered, the right one as
+long as a wrong one, and never longer than ``LONGEST_DELAY_S``.  A pause that refused the right password too would let
+any program of this machine lock the administrator out.  Nor does it count by address: on loopback whoever guesses may
+choose from 16 million of them.  What bounds the guesses is how many connections can wait at once
+(``door.MOST_CONNECTIONS``): 16 a second.
 """
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import hashlib
 import hmac
-import ipaddress
+import math
 import secrets
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
-from cachetools import TTLCache
 
 from proxy.admin.answers import build_problem
 from proxy.config.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Awaitable, Callable, Container
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -32,12 +38,13 @@ log = structlog.get_logger(__name__)
 
 PASSWORD_BYTES = 18
 """Of randomness in a password made at start: 24 characters that nobody has to remember."""
-MOST_FAILURES = 10
-"""In a row from one address before it has to wait; a person mistypes less often."""
-PAUSE_S = 60
-"""Seconds without a further attempt after which an address may try again."""
-MOST_ADDRESSES = 1024
-"""Remembered; past this, the one that failed longest ago is forgotten."""
+FREE_FAILURES = 5
+"""Within ``FORGET_S``, before attempts have to wait; a person mistypes less often."""
+FIRST_DELAY_S = 0.125
+LONGEST_DELAY_S = 2.0
+"""Doubling up to here: a person waits that long without trying again."""
+FORGET_S = 60.0
+"""Seconds without a failure after which no attempt waits."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="rapidsos-proxy", charset="UTF-8"'}
 
 
@@ -47,61 +54,80 @@ def choose_password(settings: Admin) -> Secret:
 
 
 class Throttle:
-    """Counts the failures of each address, in bounded memory."""
+    """Says how long an attempt has to wait.
+
+    Attributes:
+        failures: In a row, none more than ``FORGET_S`` after the one before; a success does not end it, or a page
+            that asks every second would free whoever guesses meanwhile.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Remember nobody yet.
+        """Know of no failure; ``clock`` gives monotonic seconds."""
+        self.failures = 0
+        self._clock = clock
+        self._failed_at = -math.inf
 
-        Args:
-            clock: Seconds, monotonic.
-        """
-        self._failures: TTLCache[str, int] = TTLCache(MOST_ADDRESSES, ttl=PAUSE_S, timer=clock)
+    def delay_s(self) -> float:
+        """Return how many seconds an attempt made now has to wait for its answer."""
+        excess = self._count() - FREE_FAILURES
+        return 0.0 if excess < 0 else min(LONGEST_DELAY_S, math.ldexp(FIRST_DELAY_S, min(excess, 16)))
 
-    def __len__(self) -> int:
-        """Return how many addresses are remembered."""
-        return len(self._failures)
+    def fail(self) -> int:
+        """Count one failure, and return which it was."""
+        self.failures = self._count() + 1
+        self._failed_at = self._clock()
+        return self.failures
 
-    def is_closed_to(self, address: str) -> bool:
-        """Return whether ``address`` has failed too often and has to wait."""
-        return self._failures.get(_network_of(address), 0) >= MOST_FAILURES
-
-    def failed(self, address: str) -> None:
-        """Count one failure; the pause begins anew with each."""
-        network = _network_of(address)
-        self._failures[network] = self._failures.get(network, 0) + 1
-
-    def succeeded(self, address: str) -> None:
-        """Forget the failures of ``address``."""
-        self._failures.pop(_network_of(address), None)
+    def _count(self) -> int:
+        return self.failures if self._clock() - self._failed_at < FORGET_S else 0
 
 
 class Login:
     """Knows whether a request comes from the administrator."""
 
-    def __init__(self, username: str, password: Secret, throttle: Throttle) -> None:
-        """Keep a digest of the right credentials."""
+    def __init__(
+        self,
+        username: str,
+        password: Secret,
+        throttle: Throttle,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Keep a digest of the right credentials.
+
+        Args:
+            username: The administrator's.
+            password: The administrator's.
+            throttle: Of everyone together.
+            sleep: Waits for seconds.
+        """
         self._digest = _digest(f"{username}:{password.reveal()}".encode())
         self._throttle = throttle
+        self._sleep = sleep
 
-    def refuse(self, authorization: str | None, address: str) -> web.Response | None:
+    async def refuse(self, authorization: str | None, address: str) -> web.Response | None:
         """Return the answer for a request that may not pass, or None when it may.
 
         Args:
             authorization: The Authorization field's value, None when there is none.
-            address: The client's, without a port.
+            address: The client's, for the log.
         """
         if authorization is None:
             # A browser asks once without: that is no failure.
             return _build_challenge("Log in as the administrator; the name and password were printed at start.")
-        if self._throttle.is_closed_to(address):
-            # Even the right password has to wait, or waiting would cost a guesser nothing.
-            return _build_pause()
-        if not hmac.compare_digest(_digest(_decode(authorization)), self._digest):
-            self._throttle.failed(address)
-            log.warning("login.failed", address=address)
-            return _build_challenge("The name or the password is wrong.")
-        self._throttle.succeeded(address)
-        return None
+        delay_s = self._throttle.delay_s()
+        is_right = hmac.compare_digest(_digest(_decode(authorization)), self._digest)
+        if not is_right:
+            # Counted before the wait: attempts made side by side must not all find the way free.
+            self._tell(self._throttle.fail(), address)
+        if delay_s:
+            await self._sleep(delay_s)
+        return None if is_right else _build_challenge("The name or the password is wrong.")
+
+    @staticmethod
+    def _tell(failures: int, address: str) -> None:
+        """Log the first failures, then ever fewer, so that whoever guesses for hours does not fill the disk."""
+        if failures <= FREE_FAILURES or failures.bit_count() == 1:
+            log.warning("login.failed", address=address, failures=failures)
 
 
 def build_login(login: Login, open_paths: Container[str]) -> Middleware:
@@ -110,7 +136,7 @@ def build_login(login: Login, open_paths: Container[str]) -> Middleware:
     @web.middleware
     async def require_login(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in open_paths:
-            refusal = login.refuse(request.headers.get("Authorization"), request.remote or "")
+            refusal = await login.refuse(request.headers.get("Authorization"), request.remote or "")
             if refusal is not None:
                 return refusal
         return await handler(request)
@@ -134,25 +160,5 @@ def _digest(credentials: bytes) -> bytes:
     return hashlib.sha256(credentials).digest()
 
 
-def _network_of(address: str) -> str:
-    """Return what one client can be held to: its IPv4 address, or the /64 that it can choose IPv6 addresses from."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:  # noqa: PLR2004 (IPv4)
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, 64), strict=False))
-
-
 def _build_challenge(detail: str) -> web.Response:
     return build_problem(401, "login", "This path needs the login", detail, fields=CHALLENGE)
-
-
-def _build_pause() -> web.Response:
-    detail = f"Too many wrong passwords from this address; try again after {PAUSE_S} seconds."
-    return build_problem(
-        429, "login_paused", "The login is paused for this address", detail, fields={"Retry-After": str(PAUSE_S)}
-    )

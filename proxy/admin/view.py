@@ -10,24 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from proxy.relay.pool import PoolSnapshot
     from proxy.tokens.token import CredentialStatus
     from proxy.traffic.log import LogStats
     from proxy.traffic.tally import Tally
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """The connections kept to one upstream.
-
-    Attributes:
-        upstream: Its origin, for example ``https://api.rapidsos.com``.
-        idle: Connections open and waiting for an exchange.
-        busy: Connections that carry one, those being opened included.
-    """
-
-    upstream: str
-    idle: int
-    busy: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +41,7 @@ class ProxyStatus:
     client_connections: int
     turned_away: int
     credentials: tuple[CredentialStatus, ...]
-    pools: tuple[PoolStatus, ...]
+    pools: tuple[PoolSnapshot, ...]
     log: LogStats
 
 

@@ -31,6 +31,7 @@ _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "userna
 def check_config(config: Config, problems: Problems) -> None:
     """Note everything that does not fit together."""
     _check_listeners(config, problems)
+    _check_places(config, problems)
     for name, credential in config.credential.items():
         _check_grant(f"credential.{name}", credential, problems)
     _check_urls(config, problems)
@@ -44,17 +45,24 @@ def _check_listeners(config: Config, problems: Problems) -> None:
         problems.add("listener", "is empty: no client could connect", "add [[listener]] with name and bind")
     for listener in config.listener:
         _check_allow(listener, problems)
+    for listener, other_listener in combinations(config.listener, 2):
+        if listener.name == other_listener.name:
+            problems.add(f"listener[{listener.name}].name", "names two listeners", "give each its own name")
+
+
+def _check_places(config: Config, problems: Problems) -> None:
+    """Refuse an admin listener that other machines reach, and two listeners at one place."""
     admin = config.admin.bind
     if not admin.is_loopback:
         problem = f"{admin} can be reached from other machines, and the login would cross the network in plain text"
         problems.add("admin.bind", problem, f"write 127.0.0.1:{admin.port}, and reach it through an SSH tunnel")
     places = [(f"listener[{item.name}].bind", item.bind) for item in config.listener]
-    for (key, place), (other_key, other) in combinations([*places, ("admin.bind", admin)], 2):
+    places.append(("admin.bind", admin))
+    if config.admin.health_bind is not None:
+        places.append(("admin.health_bind", config.admin.health_bind))
+    for (key, place), (other_key, other) in combinations(places, 2):
         if place.overlaps(other):
             problems.add(other_key, f"{other} is taken by {key}", "give each its own port")
-    for listener, other_listener in combinations(config.listener, 2):
-        if listener.name == other_listener.name:
-            problems.add(f"listener[{listener.name}].name", "names two listeners", "give each its own name")
 
 
 def _check_allow(listener: Listener, problems: Problems) -> None:

@@ -11,7 +11,7 @@ from proxy.routing.origin import parse_url_origin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.config.models import Config, Credential, Listener, Match, Route
+    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route
     from proxy.routing.origin import Origin
 
 _SECRETS = ("client_id", "client_secret", "username", "password")
@@ -22,9 +22,8 @@ def describe(config: Config) -> str:
 
     No secret is in it, and no secret is read for it.
     """
-    admin = ("admin", str(config.admin.bind), "this machine only, with a login")
     sections: list[tuple[str, list[Sequence[str]]]] = [
-        ("Listeners", [*map(_describe_listener, config.listener), admin]),
+        ("Listeners", [*map(_describe_listener, config.listener), *_describe_admin(config.admin)]),
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
         ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
         ("Dialled", [(place,) for place in sorted(set(_dialled(config)))]),
@@ -43,6 +42,12 @@ def _describe_listener(listener: Listener) -> Sequence[str]:
     clients = ", ".join(map(str, listener.allow)) or "this machine only"
     names = f"as {', '.join(listener.names)}" if listener.names else ""
     return listener.name, str(listener.bind), clients, names
+
+
+def _describe_admin(admin: Admin) -> Iterator[Sequence[str]]:
+    yield "admin", str(admin.bind), "this machine only, with a login"
+    if admin.health_bind is not None:
+        yield "health", str(admin.health_bind), "whoever reaches it: live, ready and metrics, without a login"
 
 
 def _describe_route(route: Route) -> Sequence[str]:

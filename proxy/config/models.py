@@ -168,7 +168,9 @@ class Admin(Model):
     password: Secret | None = None
     """None: one is made at start and printed to standard error."""
     names: HostNames = ()
-    """Host names under which the page may be opened, beyond addresses and local names."""
+    """Host names under which it may be asked, beyond addresses, localhost and the machine's own name."""
+    health_bind: Bind | None = None
+    """One more address for the open paths alone, for probes on other machines; None has none."""
 
 
 class Limits(Model):

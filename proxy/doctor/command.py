@@ -24,9 +24,9 @@ from proxy.doctor.report import (
     build_document,
     choose_exit_code,
 )
-from proxy.service import find_version
 from proxy.traffic.log import find_secrets
 from proxy.traffic.redact import Redactions, Redactor
+from proxy.version import find_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import CrossSite, Loop, MethodNotAllowed, TargetNotAllowed, WrongHost
-from proxy.http.authority import DEFAULT_PORTS, Authority, parse_authority
+from proxy.http.authority import DEFAULT_PORTS, Authority, is_address, parse_authority
 from proxy.http.targets import Target, parse_host, parse_target
 
 if TYPE_CHECKING:
@@ -33,7 +33,13 @@ class Admission:
     """The rules of one listener."""
 
     def __init__(
-        self, *, names: Iterable[str], routed_hosts: Iterable[str], allow_origins: Iterable[str], pseudonym: str
+        self,
+        *,
+        names: Iterable[str],
+        routed_hosts: Iterable[str],
+        allow_origins: Iterable[str],
+        pseudonym: str,
+        trusts_local_names: bool = True,
     ) -> None:
         """Keep what the rules compare with.
 
@@ -42,7 +48,10 @@ class Admission:
             routed_hosts: Hosts that this listener's routes name.
             allow_origins: Web origins whose pages may send requests here, ``https://cad.example``.
             pseudonym: Our name in Via.
+            trusts_local_names: Whether any single label and any local name is ours. Public DNS never answers one, but a
+                neighbour on the network can (mDNS, LLMNR), so where a login is to be had they are not.
         """
+        self._trusts_local_names = trusts_local_names
         self._routed = frozenset(host.lower() for host in routed_hosts)
         self._own = frozenset(name.lower() for name in names) | self._routed
         self._origins = frozenset(origin.lower() for origin in allow_origins)
@@ -83,7 +92,8 @@ class Admission:
             raise TargetNotAllowed(detail)
 
     def _check_host(self, host: Authority) -> None:
-        if not host.is_local and host.host not in self._own:
+        is_safe = host.is_local if self._trusts_local_names else is_address(host.host)
+        if not is_safe and host.host not in self._own:
             detail = f'Host is {host.host}; to allow it, set names = ["{host.host}"] on the listener'
             raise WrongHost(detail)
 

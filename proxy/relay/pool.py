@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """Counts for the metrics."""
+    """The connections to one upstream, at one moment.
+
+    Attributes:
+        upstream: Its origin, for example ``https://api.rapidsos.com:443``.
+        idle: Connections open and waiting for an exchange.
+        busy: Connections that carry one, those being opened included.
+    """
 
     upstream: str
     idle: int

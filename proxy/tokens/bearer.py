@@ -154,7 +154,7 @@ class BearerSource:
 
     async def start(self) -> None:
         """Start the refresher, which makes the first call at once; does not wait for it."""
-        _ = self._tasks.start(self._run(), name=f"token {self.name}")
+        _ = self._tasks.keep(self._run, name=f"token {self.name}")
 
     async def stop(self) -> None:
         """Stop the refresher; those who wait get NoToken."""

@@ -20,7 +20,7 @@ JSON = "application/json"
 
 def build_request(path: str, *fields: bytes, method: str = "GET", body: bytes = b"") -> bytes:
     """Build a request that is the last on its connection."""
-    lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: proxy", b"Connection: close", *fields]
+    lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: close", *fields]
     if body:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join([*lines, b"", b""]) + body

@@ -10,6 +10,8 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -30,13 +32,20 @@ def free_ports(count):
 @pytest.fixture
 def demo(tmp_path):
     """Return a running demo and what it has printed until it listened."""
+    with running_demo(tmp_path) as (process, printed):
+        yield process, printed
+
+
+@contextmanager
+def running_demo(directory, **more):
+    """Run a demo for the length of a block; give its process and what it has printed until it listened."""
     flags = ["--port", "--admin-port", "--core-port", "--edx-port"]
     ports = [part for pair in zip(flags, free_ports(4), strict=True) for part in pair]
-    environ = {name: value for name, value in environment().items() if not name.lower().endswith("_proxy")}
+    environ = {name: value for name, value in environment().items() if not name.lower().endswith("_proxy")} | more
     command = [sys.executable, "-m", "proxy", "demo", *ports]
-    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=directory, env=environ, stdout=subprocess.PIPE, text=True) as process:
         printed = ""
-        while "\nadmin: " not in printed:
+        while "\nSee the log" not in printed:
             line = process.stdout.readline()
             assert line, f"the demo ended: {printed}"
             printed += line
@@ -90,3 +99,47 @@ def test_the_printed_login_opens_the_admin_listener(demo):
 
     assert status == 200
     assert refused.value.code == 401
+
+
+def test_what_is_printed_first_is_true_already(demo):
+    """Whoever copies a line at once reaches a proxy that listens: the banner comes when all is up."""
+    _, printed = demo
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = re.search(r"admin +(http://\S+) ", printed)[1]
+
+    with opener.open(f"{url}/live", timeout=10) as answer:
+        status = answer.status
+
+    assert status == 200
+    assert printed.index("rapidsos-proxy demo:") < printed.index("See the log")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_leaves_nothing_behind(tmp_path, number):
+    """Where the log could not be written, its temporary directory goes with it; another's stays."""
+    (tmp_path / ".demo").write_text("a file in the way")
+    temporary = tmp_path / "temporary"
+    of_another = temporary / "rapidsos-proxy-demo-of-another"
+    of_another.mkdir(parents=True)
+    with running_demo(tmp_path, TMPDIR=str(temporary)) as (process, printed):
+        log = Path(re.search(r"traffic log (\S+)", printed)[1])
+        was_there = log.is_file()
+        process.send_signal(number)
+        process.communicate(timeout=30)
+
+    assert was_there
+    assert log.parent.parent == temporary
+    assert list(temporary.iterdir()) == [of_another]
+    assert process.returncode == 0
+
+
+def test_it_goes_on_when_nobody_reads_what_it_prints(tmp_path):
+    """As under `rapidsos-proxy demo | head`: no traceback, and a signal ends it in order."""
+    with running_demo(tmp_path) as (process, printed):
+        process.stdout.close()
+        run_line(re.search(r"^  (curl -i \S+/egress.*)$", printed, re.MULTILINE)[1])
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+    events = [json.loads(line)["event"] for line in (tmp_path / ".demo" / "traffic.jsonl").read_text().splitlines()]
+
+    assert events[-1] == "log.stopped"

@@ -56,6 +56,7 @@ BANDS = {
     ),
     IO: (
         "proxy.config",
+        "proxy.descriptors",
         "proxy.process",
         "proxy.relay",
         "proxy.resolver",
@@ -63,6 +64,7 @@ BANDS = {
         "proxy.tls",
         "proxy.tokens",
         "proxy.traffic",
+        "proxy.version",
     ),
     SHELL: (
         "proxy.admin",

@@ -2,10 +2,15 @@
 
 import json
 import re
+import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -50,11 +55,11 @@ def run(tmp_path):
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts a command; what still runs is killed afterwards."""
+    """Return a function that starts a command, ours or with its program; what still runs is killed afterwards."""
     started = []
 
     def start(*arguments, **environ):
-        command = [sys.executable, "-m", "proxy", *arguments]
+        command = arguments if shutil.which(arguments[0]) else [sys.executable, "-m", "proxy", *arguments]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             command, cwd=tmp_path, env=clean_environment(environ), stdout=pipe, stderr=pipe, text=True
@@ -73,6 +78,17 @@ def taken():
     """Return a port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield str(server.getsockname()[1])
+
+
+def wait_live(port):
+    """Wait until the admin listener at a port answers."""
+    for _ in range(1000):
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/live"):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.02)
+    pytest.fail("it does not serve")
 
 
 def free_port():
@@ -113,7 +129,7 @@ def test_the_version_is_told(run):
     done = run("--version")
 
     assert done.returncode == 0
-    assert re.fullmatch(r"rapidsos-proxy (\d+\.\d+\.\d+|\(run from its sources, not installed\))\n", done.stdout)
+    assert re.fullmatch(r"rapidsos-proxy (\d+\.\d+\.\d+|0\+sources)\n", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +216,80 @@ def test_serve_runs_until_a_signal(start, tmp_path, number):
     assert {json.loads(line)["event"] for line in out.splitlines()} >= {"token.fetched"}
     assert '"event":"service.stopped"' in err
     assert "c4nary" not in out + err
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+def test_serve_needs_nobody_to_speak_to(start, tmp_path, streams):
+    """Without a standard error that can be written it serves, and its log is whole at the end."""
+    port, admin, nobody = free_port(), free_port(), free_port()
+    path = tmp_path / "proxy.toml"
+    path.write_text(SERVED.format(port=port, admin=admin, nobody=nobody) + '[traffic_log]\npath = "traffic.jsonl"\n')
+    shell = f'exec "$0" -m proxy serve --config "$1" {streams}'
+    process = start("sh", "-c", shell, sys.executable, str(path), DEMO_SECRET="c4nary-secret")
+    wait_live(admin)
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "traffic.jsonl").read_text().splitlines()[-1])["event"] == "log.stopped"
+
+
+def test_serve_refuses_to_lose_its_log(start, tmp_path):
+    """Standard output is closed, and the log would go there."""
+    (tmp_path / "proxy.toml").write_text(SERVED.format(port=free_port(), admin=free_port(), nobody=free_port()))
+    shell = 'exec "$0" -m proxy serve --config proxy.toml >&-'
+    process = start("sh", "-c", shell, sys.executable, DEMO_SECRET="c4nary-secret")
+
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "traffic_log.path: - is standard output, which is closed\n  fix: " in err
+
+
+def test_a_failure_after_the_start_leaves_the_log_whole(start, tmp_path):
+    """Whatever it is: here the operator's terminal goes away as the addresses are printed."""
+    path = tmp_path / "proxy.toml"
+    served = SERVED.format(port=free_port(), admin=free_port(), nobody=free_port())
+    path.write_text(served + '[traffic_log]\npath = "traffic.jsonl"\n')
+    code = """
+import asyncio, pathlib, sys
+from proxy.config.load import load_config
+from proxy.service import run
+
+def break_pipe(lines):
+    raise BrokenPipeError
+
+config = load_config(pathlib.Path(sys.argv[1]), {"DEMO_SECRET": "c4nary-secret"})
+asyncio.run(run(config, announce=break_pipe))
+"""
+    process = start(sys.executable, "-c", code, str(path))
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "BrokenPipeError" in err
+    assert json.loads((tmp_path / "traffic.jsonl").read_text().splitlines()[-1])["event"] == "log.stopped"
+
+
+def test_check_and_serve_tell_of_too_few_descriptors(start, tmp_path):
+    """With the fix; and the soft limit is raised as far as it goes."""
+    port, admin, nobody = free_port(), free_port(), free_port()
+    (tmp_path / "proxy.toml").write_text(SERVED.format(port=port, admin=admin, nobody=nobody))
+    shell = 'ulimit -n 700; ulimit -Sn 300; exec "$0" -m proxy "$1" --config proxy.toml'
+    check = start("sh", "-c", shell, sys.executable, "check", DEMO_SECRET="c4nary-secret")
+    _, checked = check.communicate(timeout=30)
+    serve = start("sh", "-c", shell, sys.executable, "serve", DEMO_SECRET="c4nary-secret")
+    wait_live(admin)
+    limits = resource.prlimit(serve.pid, resource.RLIMIT_NOFILE)
+    serve.send_signal(signal.SIGTERM)
+    _, served = serve.communicate(timeout=30)
+
+    assert check.returncode == 0
+    assert limits == (700, 700)
+    for said in (checked, served):
+        (line,) = (line for line in said.splitlines() if "descriptors.limited" in line)
+        assert (json.loads(line)["limit"], json.loads(line)["needed"]) == (700, 11_256)
+        assert "LimitNOFILE=11256" in line
 
 
 def test_demo_names_the_port_that_is_taken_and_the_flag_that_moves_it(run, taken):

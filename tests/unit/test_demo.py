@@ -5,10 +5,11 @@ import re
 import socket
 import stat
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from proxy.demo import FILE_PORTS, ExchangeLines, Ports, build_banner, prepare_demo
+from proxy.demo import FILE_PORTS, TEMPORARY_PREFIX, ExchangeLines, Ports, build_banner, prepare_demo
 from proxy.errors import ConfigError, NoRoute
 from proxy.exchange import REFUSED, Attempt, Exchange
 from proxy.http.fields import build_section
@@ -116,7 +117,8 @@ def test_a_token_call_is_one_line(outcome, life_s, detail, told):
 
 def test_it_runs_the_sample_file_at_the_ports_that_were_chosen(ports, tmp_path, samples_demo):
     """What people read in config/demo.toml is what they see."""
-    config = prepare_demo(ports, tmp_path).config
+    with prepare_demo(ports, tmp_path) as demo:
+        config = demo.config
 
     assert str(config.listener[0].bind) == f"127.0.0.1:{ports.proxy}"
     assert str(config.admin.bind) == f"127.0.0.1:{ports.admin}"
@@ -143,30 +145,34 @@ def samples_demo(request):
 
 def test_secrets_are_new_each_time(ports, tmp_path):
     """Nothing that could be copied into a real installation."""
-    one, other = prepare_demo(ports, tmp_path), prepare_demo(ports, tmp_path)
-
-    assert one.secret != other.secret
-    assert one.password != other.password
-    assert one.config.credential["core"].client_secret == one.secret
-    assert one.config.admin.password == one.password
+    with prepare_demo(ports, tmp_path) as one, prepare_demo(ports, tmp_path) as other:
+        assert one.secret != other.secret
+        assert one.password != other.password
+        assert one.config.credential["core"].client_secret == one.secret
+        assert one.config.admin.password == one.password
 
 
 def test_the_log_goes_to_a_directory_of_its_own(ports, tmp_path):
     """For this user only, under the current directory."""
-    demo = prepare_demo(ports, tmp_path)
+    with prepare_demo(ports, tmp_path) as demo:
+        assert demo.log_path == str(tmp_path / ".demo" / "traffic.jsonl")
 
-    assert demo.log_path == str(tmp_path / ".demo" / "traffic.jsonl")
     assert stat.S_IMODE((tmp_path / ".demo").stat().st_mode) == 0o700
 
 
 def test_the_log_goes_elsewhere_when_it_must(ports, tmp_path):
-    """And the banner says where."""
+    """The banner says where, and nothing of it is left afterwards."""
     (tmp_path / ".demo").write_text("a file in the way")
 
-    demo = prepare_demo(ports, tmp_path)
+    with prepare_demo(ports, tmp_path) as demo:
+        place = Path(demo.log_path).parent
+        Path(demo.log_path).write_text("a record\n")
 
-    assert not demo.log_path.startswith(str(tmp_path / ".demo"))
-    assert f"traffic log {demo.log_path}\n" in build_banner(demo)
+        assert place.name.startswith(TEMPORARY_PREFIX)
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        assert f"traffic log {demo.log_path}\n" in build_banner(demo)
+
+    assert not place.exists()
 
 
 @pytest.mark.parametrize(
@@ -176,22 +182,28 @@ def test_a_taken_port_is_named_with_its_flag(ports, tmp_path, name, flag):
     """Before anything has started."""
     port = getattr(ports, name)
 
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(ConfigError) as caught:
-        prepare_demo(ports, tmp_path)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(ConfigError) as caught,
+        prepare_demo(ports, tmp_path),
+    ):
+        pass
 
     assert str(caught.value) == f"port {port}: is taken\n  fix: stop what uses it, or choose another with {flag} PORT"
 
 
 def test_one_port_cannot_be_given_twice(ports, tmp_path):
     """The second is named."""
-    with pytest.raises(ConfigError, match="--edx-port"):
-        prepare_demo(Ports(ports.proxy, ports.admin, ports.core, ports.core), tmp_path)
+    twice = Ports(ports.proxy, ports.admin, ports.core, ports.core)
+
+    with pytest.raises(ConfigError, match="--edx-port"), prepare_demo(twice, tmp_path):
+        pass
 
 
 def test_the_doctor_is_offered_where_the_file_says_what_runs(ports, tmp_path):
     """At other ports it would look at what is not there."""
-    demo = prepare_demo(ports, tmp_path)
-    line = f"  RAPIDSOS_DEMO_SECRET={demo.secret.reveal()} rapidsos-proxy doctor --config "
+    with prepare_demo(ports, tmp_path) as demo:
+        line = f"  RAPIDSOS_DEMO_SECRET={demo.secret.reveal()} rapidsos-proxy doctor --config "
 
-    assert line in build_banner(dataclasses.replace(demo, ports=FILE_PORTS))
-    assert "rapidsos-proxy doctor" not in build_banner(demo)
+        assert line in build_banner(dataclasses.replace(demo, ports=FILE_PORTS))
+        assert "rapidsos-proxy doctor" not in build_banner(demo)

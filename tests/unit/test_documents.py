@@ -1,5 +1,6 @@
 """What people read is true: commands run, samples load, names exist, tables say what the code says."""
 
+import argparse
 import ast
 import json
 import re
@@ -143,6 +144,37 @@ def test_every_call_of_the_proxy_is_understood(line, capsys):
         assert cli._build_parser().parse_args(arguments).command
 
 
+def find_helps():
+    """Return the help of the program and of each of its commands, by its name."""
+    parser = cli._build_parser()
+    helps = {parser.prog: parser}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps |= {command.prog: command for command in action.choices.values()}
+    return {name: found.format_help() for name, found in helps.items()}
+
+
+HELPS = find_helps()
+EXAMPLES = [
+    line
+    for text in HELPS.values()
+    for line in re.sub(r"\\\n", " ", text).splitlines()
+    if re.match(r" +(\w+=\S+ +)*rapidsos-proxy ", line)
+]
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_every_example_of_a_help_is_understood(line):
+    """As it stands there, its continued lines joined."""
+    assert cli._build_parser().parse_args(split_command(line)[1][1:]).command
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_every_help_has_an_example(name):
+    """Of that very command."""
+    assert [line for line in EXAMPLES if f"{name} " in f"{line.strip()} "]
+
+
 @pytest.mark.parametrize("line", [line for line in find_commands() if "check --config" in line or "list" in line])
 def test_calls_that_need_nothing_else_end_well(line):
     """As they stand, from the directory of the sources."""
@@ -249,7 +281,7 @@ def rehearsal(tmp_path_factory):
     command = [sys.executable, "-m", "proxy", "demo", *flags]
     with subprocess.Popen(command, cwd=directory, env=CLEAN_ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         try:
-            while not (line := process.stdout.readline()).startswith("admin: "):
+            while not (line := process.stdout.readline()).startswith("See the log"):
                 assert line, "the demo ended before it listened"
             answers = [(line, run_request(line, ports)) for line in find_requests()]
         finally:

@@ -59,6 +59,24 @@ def test_the_admin_listener_stays_on_this_machine(refuse, sound, bind):
     assert "write 127.0.0.1:9090, and reach it through an SSH tunnel" in told
 
 
+@pytest.mark.parametrize("bind", ["0.0.0.0:9091", "10.20.0.5:9091", "[::]:9091"])
+def test_the_health_address_may_be_reached_from_other_machines(build, sound, bind):
+    """It shows no secret, and probes need no login."""
+    sound["admin"] = {"health_bind": bind}
+
+    assert str(build(sound).admin.health_bind) == bind
+
+
+@pytest.mark.parametrize(
+    ("bind", "taken_by"), [("0.0.0.0:8080", "listener[cad].bind"), ("127.0.0.1:9090", "admin.bind")]
+)
+def test_the_health_address_cannot_share_a_port(refuse, sound, bind, taken_by):
+    """It is one more."""
+    sound["admin"] = {"health_bind": bind}
+
+    assert f"test.toml: admin.health_bind: {bind} is taken by {taken_by}" in refuse(sound)
+
+
 @pytest.mark.parametrize(
     ("credential", "told"),
     [

@@ -43,6 +43,16 @@ def test_everything_that_will_happen_is_told_and_no_secret(build, sound):
     assert "s3cret-value" not in told
 
 
+def test_the_admin_listeners_are_told(build, sound):
+    """Who can reach which."""
+    sound["admin"] = {"health_bind": "10.0.0.5:9091"}
+
+    told = describe(build(sound))
+
+    assert "  admin   127.0.0.1:9090  this machine only, with a login\n" in told
+    assert "  health  10.0.0.5:9091   whoever reaches it: live, ready and metrics, without a login\n" in told
+
+
 def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
     """The firewall's rule is another one then; this machine is reached directly."""
     sound["outbound"] = {"proxy": "http://proxy.example:3128"}

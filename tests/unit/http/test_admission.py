@@ -1,5 +1,7 @@
 """Admission: foreign hosts, rebound names, web pages of other origins and loops are refused before any route."""
 
+import contextlib
+
 import pytest
 
 from proxy.errors import CrossSite, Loop, Malformed, MethodNotAllowed, TargetNotAllowed, WrongHost
@@ -47,6 +49,32 @@ def test_own_host_is_admitted(host):
 
     assert target.form == "origin"
     assert target.path == "/x"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_admitted"),
+    [
+        ("127.0.0.1:8080", True),
+        ("[::1]", True),
+        ("dispatch7.county.example", True),
+        ("cadproxy", False),
+        ("proxy.local", False),
+        ("proxy.internal", False),
+        ("localhost", False),
+    ],
+)
+def test_local_names_are_ours_only_where_they_are_trusted(host, is_admitted):
+    """A neighbour can answer mDNS and LLMNR; an address it cannot rebind, nor a name that we were told."""
+    strict = Admission(
+        names=["dispatch7.county.example"],
+        routed_hosts=[],
+        allow_origins=[],
+        pseudonym="p",
+        trusts_local_names=False,
+    )
+
+    with contextlib.nullcontext() if is_admitted else pytest.raises(WrongHost):
+        strict.admit(request(host=host))
 
 
 @pytest.mark.parametrize(
