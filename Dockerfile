@@ -1,7 +1,7 @@
 # rapidsos-auth-proxy in a container.
 #
 #   docker build --tag rapidsos-auth-proxy .
-#   docker run --read-only --cap-drop ALL --env-file config/secrets.env \
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --env-file config/secrets.env \
 #       --volume "$PWD/proxy.toml:/etc/rapidsos-proxy/proxy.toml:ro" --publish 127.0.0.1:8080:8080 rapidsos-auth-proxy
 #
 # Bind addresses: 127.0.0.1 inside a container is the container alone.  A configuration for it binds 0.0.0.0, names
@@ -9,6 +9,8 @@
 # leaves the choice of who can reach it to --publish.  The health check asks the admin listener at 127.0.0.1:9090; a
 # cluster's probes ask another address, `health_bind = "0.0.0.0:9091"` under [admin].  --ulimit nofile=16384 lets it
 # have as many connections as it allows by default.
+#
+# /tmp holds the control socket: `docker exec CONTAINER rapidsos-proxy token status --config …`.
 #
 # Secrets come at run time, by environment or by file; no layer of this image holds any.
 

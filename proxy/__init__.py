@@ -9,6 +9,7 @@ tokens      a credential to a token that is at hand before it is needed
 relay       the data path: client's bytes to the upstream and back
 traffic     a closed exchange to one line of JSON that is safe to keep, and to counters
 admin       health, metrics, token state
+control     commands to the running proxy
 simulator   RapidSOS in a box, with faults to switch on
 doctor      every link between here and RapidSOS looked at, and the broken one named
 
@@ -26,7 +27,7 @@ rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command
-cli         serve, demo, check, doctor, simulate; exit codes
+cli         serve, demo, check, doctor, token, simulate; exit codes
 __main__    ``python -m proxy``
 
 Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, doctor, simulate.
+"""The command line: serve, demo, check, doctor, token, simulate.
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
@@ -14,13 +14,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxy.errors import ConfigError
+from proxy.control import usage
+from proxy.errors import ConfigError, ControlError
 from proxy.version import find_version
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Coroutine, Sequence
 
+    from proxy.config.models import Admin
+    from proxy.control.place import Place
     from proxy.logs import SecretMask
 
 DONE = 0
@@ -127,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         _tell(f"{PROGRAM}: {error}")
         return CONFIGURATION
+    except ControlError as error:
+        _tell(f"{PROGRAM}: {error}")
+        return FAILED
     except KeyboardInterrupt:
         return FAILED
 
@@ -139,6 +145,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="run it against a simulated RapidSOS"))
     _add_check(commands.add_parser("check", help="validate a configuration and print what it does"))
     _add_doctor(commands.add_parser("doctor", help="name the broken link between here and RapidSOS"))
+    _add_token(commands.add_parser("token", help="ask the running proxy for its tokens' state, or for new ones"))
     _add_simulate(commands.add_parser("simulate", help="run the simulated RapidSOS alone"))
     return parser
 
@@ -167,6 +174,26 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _describe(parser, _DOCTOR, _DOCTOR_END).set_defaults(command=_doctor)
     _add_config(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    commands = _describe(parser, usage.ASK, usage.ASK_END).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    status = commands.add_parser("status", help="show how each credential stands")
+    _describe(status, usage.STATUS, usage.STATUS_END).set_defaults(command=_token_status)
+    status.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    refresh = commands.add_parser("refresh", help="fetch new tokens now")
+    _describe(refresh, usage.REFRESH, usage.REFRESH_END).set_defaults(command=_token_refresh)
+    refresh.add_argument("--force", action="store_true", help="in spite of what the last outcome forbids")
+    for command in (status, refresh):
+        _add_config(command)
+        command.add_argument(
+            "--control", metavar="PATH", type=Path, help="the control socket that the proxy printed at its start"
+        )
+        command.add_argument(
+            "--credential", metavar="NAME", action="append", default=[], help="this one alone; may be given again"
+        )
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -227,7 +254,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         where = "traffic_log.path"
         raise ConfigError(where, "- is standard output, which is closed", "leave it open, or set a file")
     mask.use(find_secrets(config))
-    return _run(run(config, announce=lambda lines: _tell("\n".join(lines)), learn=mask.use))
+    control = _find_place(config.admin)
+    return _run(run(config, announce=lambda lines: _tell("\n".join(lines)), learn=mask.use, control=control))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -242,7 +270,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     # Until the loop takes signals, and when it is gone: what was made for the demo is removed all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
     with prepare_demo(ports, Path.cwd()) as demo:
-        return _run(run_demo(demo, sys.stdout, coloured=coloured))
+        control = _find_place(demo.config.admin)
+        return _run(run_demo(demo, sys.stdout, coloured=coloured, control=control))
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -254,7 +283,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
     config = load_config(arguments.config, environment())
     allow_descriptors(count_descriptors(config))
-    print(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config)}")  # noqa: T201 (the answer)
+    place = _find_place(config.admin)
+    control = f"\n\nControl socket\n  {place.path}" if place is not None else ""
+    _answer(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config)}{control}")
     return DONE
 
 
@@ -273,11 +304,48 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return _run(doctor(config, arguments.config, sys.stdout, as_json=arguments.json))
 
 
+def _token_status(arguments: argparse.Namespace) -> int:
+    from proxy.control.token import show_status
+
+    path = _find_control(arguments)
+    return _run(show_status(path, arguments.credential, _answer, as_json=arguments.json))
+
+
+def _token_refresh(arguments: argparse.Namespace) -> int:
+    from proxy.control.token import refresh_tokens
+
+    path = _find_control(arguments)
+    return _run(refresh_tokens(path, arguments.credential, _answer, force=arguments.force))
+
+
+def _find_control(arguments: argparse.Namespace) -> Path:
+    """Return the control socket of the proxy that the command line means."""
+    _set_up_logs("WARNING")
+    from proxy.config.load import load_admin
+
+    control: Path | None = arguments.control
+    if control is None and (place := _find_place(load_admin(arguments.config))) is not None:
+        control = place.path
+    if control is None:
+        where = "admin.control"
+        raise ConfigError(where, "is not set, and there is no place to look at by default", "set it, or use --control")
+    return control
+
+
+def _find_place(admin: Admin) -> Place | None:
+    import os
+
+    from proxy.config.sources import environment
+    from proxy.control.place import find_place
+
+    return find_place(admin, environment(), os.geteuid()) if hasattr(os, "geteuid") else None
+
+
 def _simulate(arguments: argparse.Namespace) -> int:
     from proxy.simulate import Arguments, build_settings, describe_scenarios, simulate
 
     if arguments.scenario == "list":
-        print(describe_scenarios())  # noqa: T201 (the answer)
+        _answer(describe_scenarios())
         return DONE
     _set_up_logs("DEBUG" if arguments.verbose else "INFO")
     given = Arguments(arguments.family, arguments.token_life, arguments.scenario, tuple(arguments.fault))
@@ -306,6 +374,11 @@ def _set_up_logs(level: str) -> SecretMask:
     from proxy.logs import set_up_logs
 
     return set_up_logs(sys.stderr, logging.getLevelNamesMapping()[level])
+
+
+def _answer(text: str) -> None:
+    """Give what was asked for, on standard output."""
+    print(text, flush=True)  # noqa: T201 (the answer)
 
 
 def _tell(message: str) -> None:

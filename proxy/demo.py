@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from proxy.config.models import Config
+    from proxy.control.place import Place
     from proxy.exchange import Exchange
     from proxy.tokens.token import TokenFetch
 
@@ -134,13 +135,14 @@ def prepare_demo(ports: Ports, directory: Path) -> Iterator[Demo]:
         yield Demo(ports, load_demo(ports, place / LOG_FILE, environ), secret, password)
 
 
-async def run_demo(demo: Demo, out: TextIO, *, coloured: bool) -> int:
+async def run_demo(demo: Demo, out: TextIO, *, coloured: bool, control: Place | None) -> int:
     """Run until a signal; returns the exit code.
 
     Args:
         demo: As prepared.
         out: Gets, once all is up, what is running and what to try; then the exchanges.
         coloured: Whether ``out`` is a terminal that wants colours.
+        control: Where commands ask; None: nowhere.
     """
 
     def show(line: str) -> None:
@@ -150,7 +152,7 @@ async def run_demo(demo: Demo, out: TextIO, *, coloured: bool) -> int:
     async with AsyncExitStack() as stack:
         await _start_simulators(stack, demo)
         lines = ExchangeLines(show, coloured=coloured)
-        return await run(demo.config, announce=lambda _: show(build_banner(demo)), observers=[lines])
+        return await run(demo.config, announce=lambda _: show(build_banner(demo)), observers=[lines], control=control)
 
 
 async def _start_simulators(stack: AsyncExitStack, demo: Demo) -> None:

@@ -33,7 +33,9 @@
     |       |-- Draining                 503
     |       |-- LogFull                  503  traffic_log.when_full = "refuse"
     |       `-- InternalError            500  a defect of ours
-    `-- FetchError                       one token call failed; seen by the token source alone
+    |-- FetchError                       one token call failed; seen by the token source alone
+    |-- RefreshPaused                    an operator asks for a token, and the policy says not yet
+    `-- ControlError                     a command cannot talk to the running proxy; names the fix
 
 A class says what the client is told (``status``, ``slug``, ``title``, one fixed sentence); what was
 found out about the case at hand is the instance's ``detail``, which never holds a secret.  ``proxy_status`` is
@@ -352,3 +354,35 @@ class FetchError(ProxyError):
         self.refused = refused
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class RefreshPaused(ProxyError):
+    """A token call that an operator asks for is not made: the last outcome forbids it for a while.
+
+    Attributes:
+        detail: Why, and for how long, in plain words.
+        pause_s: Seconds until it may be asked for again; infinite when only a person can say so.
+    """
+
+    def __init__(self, detail: str, pause_s: float) -> None:
+        """Keep both."""
+        super().__init__(detail)
+        self.detail = detail
+        self.pause_s = pause_s
+
+
+class ControlError(ProxyError):
+    """A command cannot talk to the running proxy.
+
+    Attributes:
+        where: The socket.
+        problem: What is wrong with it.
+        fix: What to do.
+    """
+
+    def __init__(self, where: str, problem: str, fix: str) -> None:
+        """Keep the three parts; together they are the message."""
+        super().__init__(f"{where}: {problem}\n  fix: {fix}")
+        self.where = where
+        self.problem = problem
+        self.fix = fix

@@ -19,7 +19,9 @@ from proxy.admin.app import build_admin, build_health
 from proxy.admin.door import Door
 from proxy.admin.login import choose_password
 from proxy.admin.view import ProxyStatus
+from proxy.control.server import ControlSocket
 from proxy.descriptors import allow_descriptors, count_descriptors
+from proxy.errors import ConfigError
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
@@ -35,13 +37,16 @@ from proxy.version import find_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from aiohttp import web
 
     from proxy.config.models import Config, Match
     from proxy.config.secret import Secret
     from proxy.config.units import SocketAddress
+    from proxy.control.place import Place
     from proxy.observer import Observer
+    from proxy.tokens.token import CredentialStatus
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +59,7 @@ class Service:
         listeners: The sockets that clients connect to; empty before ``start``.
         admin_url: Of the admin listener; empty before ``start``.
         health_url: Of the second one, for probes; empty where there is none.
+        control_path: Of the control socket; None where there is none.
         admin_password: The login's, made at start where none is configured.
     """
 
@@ -63,6 +69,7 @@ class Service:
         observers: Sequence[Observer] = (),
         *,
         learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
+        control: Place | None = None,
     ) -> None:
         """Build everything; nothing is opened yet.
 
@@ -70,6 +77,7 @@ class Service:
             config: Checked.
             observers: Told of each exchange and token call, after the log and the counters.
             learn: Told of secrets that have changed, before anything uses them, so as to hide them.
+            control: Where commands ask; None: nowhere.
 
         Raises:
             ConfigError: If outbound.ca_file cannot be used.
@@ -99,7 +107,9 @@ class Service:
         self.listeners: list[ListeningSocket] = []
         self.admin_url = ""
         self.health_url = ""
-        self._doors: list[Door] = []
+        self.control_path: Path | None = None
+        self._doors: list[Door | ControlSocket] = []
+        self._control = control
         self._tasks = Tasks()
         self._is_stopped = False
         self._started_at = time.time()
@@ -119,6 +129,8 @@ class Service:
             self._rotation.start()
             for listener in self._config.listener:
                 self.listeners.append(await listen(listener, self._relay))
+            if self._control is not None:
+                await self._open_control(self._control)
         except BaseException:
             await self.stop()
             raise
@@ -141,7 +153,7 @@ class Service:
         async with contextlib.AsyncExitStack() as steps:
             steps.callback(log.info, "service.stopped")
             steps.push_async_callback(self._log.stop)
-            for door in self._doors:
+            for door in self._doors:  # the control socket is one of them
                 steps.push_async_callback(door.close)
             steps.push_async_callback(self._sources.stop)
             steps.push_async_callback(self._rotation.stop)
@@ -173,6 +185,23 @@ class Service:
         self._learn(secrets)
         for name in credentials:
             self._sources.renew(name, config.credential[name])
+
+    async def refresh_token(self, credential: str, *, force: bool) -> CredentialStatus:
+        """Replace a credential's token now; see ``Source.refresh``."""
+        return await self._sources.by_name[credential].refresh(force=force)
+
+    async def _open_control(self, place: Place) -> None:
+        control = ControlSocket(self, place)
+        self._doors.append(control)
+        try:
+            await control.open()
+        except ConfigError as error:
+            if place.is_configured:
+                raise
+            # Nobody has asked for it, and callers are waiting.
+            log.warning("control.unavailable", problem=error.problem, fix="set admin.control to a path that can be had")
+        else:
+            self.control_path = place.path
 
     async def _open_doors(self) -> None:
         admin, machine = self._config.admin, socket.gethostname()
@@ -220,6 +249,7 @@ async def run(
     announce: Callable[[Sequence[str]], None],
     observers: Sequence[Observer] = (),
     learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
+    control: Place | None = None,
 ) -> int:
     """Serve until a signal says to stop, drain, stop.
 
@@ -228,6 +258,7 @@ async def run(
         announce: Takes, once all is up, lines for the operator: where what listens, and the admin login.
         observers: Told of each exchange and token call.
         learn: See ``Service``.
+        control: Where commands ask; None: nowhere.
 
     Returns:
         The exit code: 0 once drained.
@@ -237,7 +268,7 @@ async def run(
     """
     signals = StopSignals()
     allow_descriptors(count_descriptors(config))
-    service = Service(config, observers, learn=learn)
+    service = Service(config, observers, learn=learn, control=control)
     await service.start()
     try:
         settle_process()
@@ -269,6 +300,7 @@ def describe_service(service: Service, config: Config) -> list[str]:
         *(f"listener {listener.name}: {listener.url}" for listener in service.listeners),
         *(f"route {route.name}: {_describe_match(route.match)} -> {route.upstream}" for route in config.route),
         *([f"health: {service.health_url}"] if service.health_url else []),
+        *([f"control: {service.control_path}"] if service.control_path else []),
         f"admin: {service.admin_url} (login: {login})",
     ]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from proxy.config.check import check_config
-from proxy.config.models import Config
+from proxy.config.models import Admin, Config
 from proxy.config.places import SourceError
 from proxy.config.problems import Problems
 from proxy.config.profile import SOURCE, build_profile
@@ -49,6 +49,31 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     document = build_profile(environ, problems) if path is None else read_document(path)
     problems.raise_any()
     return build_config(document, problems, Path() if path is None else path.parent, environ)
+
+
+def load_admin(path: Path | None) -> Admin:
+    """Load the ``[admin]`` section alone: all that a command needs to find the running proxy.
+
+    No secret is read, so that it works from a shell that has none of them.
+
+    Args:
+        path: The TOML file; None takes the built-in profile.
+
+    Raises:
+        ConfigError: With every problem found in the section.
+    """
+    document = {} if path is None else read_document(path)
+    _resolve_paths(document, Path() if path is None else path.parent)
+    table = document.get("admin", {})
+    if isinstance(table, dict):
+        table = {key: value for key, value in table.items() if key != "password"}
+    try:
+        return Admin.model_validate(table)
+    except ValidationError as error:
+        problems = Problems(str(path))
+        found = error.errors(include_url=False, include_input=False)
+        add_objections(problems, document, [{**one, "loc": ("admin", *one["loc"])} for one in found])
+        raise problems.build_error() from None
 
 
 def build_config(document: dict[str, Any], problems: Problems, base: Path, environ: Mapping[str, str]) -> Config:
@@ -105,7 +130,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 def _resolve_paths(document: dict[str, Any], base: Path) -> None:
     """Make paths relative to the file independent of where the proxy is started."""
-    for section, key in (("traffic_log", "path"), ("outbound", "ca_file")):
+    for section, key in (("traffic_log", "path"), ("outbound", "ca_file"), ("admin", "control")):
         table = document.get(section)
         if isinstance(table, dict) and isinstance(value := table.get(key), str) and value not in {"-", ""}:
             table[key] = str(base / value)

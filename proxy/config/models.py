@@ -171,6 +171,8 @@ class Admin(Model):
     """Host names under which it may be asked, beyond addresses, localhost and the machine's own name."""
     health_bind: Bind | None = None
     """One more address for the open paths alone, for probes on other machines; None has none."""
+    control: Annotated[str, Field(min_length=1)] | None = None
+    """Path of the unix socket that commands ask at; None: in a directory of the user's own (proxy.control.place)."""
 
 
 class Limits(Model):

@@ -39,6 +39,10 @@ class BasicSource:
         if credential.username is not None and credential.password is not None:
             self._token = build_basic_token(credential.username, credential.password)
 
+    async def refresh(self, *, force: bool = False) -> CredentialStatus:  # noqa: ARG002 (the protocol's)
+        """There is nothing to call, and nothing newer to be had."""
+        return self.status()
+
     async def start(self) -> None:
         """Nothing runs."""
 

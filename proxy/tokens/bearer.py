@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from proxy.errors import FetchError, NoToken
+from proxy.errors import FetchError, NoToken, RefreshPaused
 from proxy.tasks import Tasks
 from proxy.tokens import policy
-from proxy.tokens.explain import explain_no_token
+from proxy.tokens.explain import explain_next_step, explain_no_token, explain_pause
 from proxy.tokens.grants import build_token_request, printable_url
 from proxy.tokens.history import History
 from proxy.tokens.schedule import RemintGuard, Schedule
@@ -84,6 +84,8 @@ class BearerSource:
         self._wake = asyncio.Event()
         self._tasks = Tasks()
         self._suspect: Token | None = None
+        self._is_asked = False
+        self._call_ended = asyncio.Event()
         self._is_stopped = False
         self._history = History(name)
 
@@ -152,6 +154,28 @@ class BearerSource:
         self._schedule.renew(self._now())
         self._wake.set()
 
+    async def refresh(self, *, force: bool = False) -> CredentialStatus:
+        """Replace the token now, since an operator asks; the one in hand serves meanwhile.
+
+        Joins the call that is under way, if one is, and waits for its outcome, which the status tells.
+
+        Args:
+            force: Whether to call in spite of what the last outcome forbids.
+
+        Raises:
+            RefreshPaused: If that is a while, and ``force`` does not lift it.
+        """
+        pause_s = self._schedule.pause_s(self._now())
+        if force:
+            self._schedule.lift_pause(self._now())
+        elif pause_s > policy.LONGEST_URGENT_BACKOFF_S:
+            raise RefreshPaused(explain_pause(self._history.last_error, pause_s), pause_s)
+        if not self._is_stopped:
+            self._is_asked = not self._schedule.in_flight
+            self._hasten()
+            await self._call_ended.wait()
+        return self.status()
+
     async def start(self) -> None:
         """Start the refresher, which makes the first call at once; does not wait for it."""
         _ = self._tasks.keep(self._run, name=f"token {self.name}")
@@ -161,6 +185,7 @@ class BearerSource:
         self._is_stopped = True
         await self._tasks.stop()
         self._waiters.release(None)
+        self._end_call()
 
     def status(self) -> CredentialStatus:
         """Return how the credential stands."""
@@ -180,6 +205,7 @@ class BearerSource:
             fetches=history.fetches,
             failures=history.failures,
             skew_s=history.skew_s,
+            next_step=explain_next_step(history.last_error, is_given_up=self._is_given_up),
         )
 
     def _held(self) -> Token | None:
@@ -202,6 +228,13 @@ class BearerSource:
                 log.exception("token.call_broke", credential=self.name)
                 if self._schedule.in_flight:
                     self._fail(FetchError(UNREADABLE, "the proxy failed on it; see its log"))
+            self._end_call()
+
+    def _end_call(self) -> None:
+        """Tell the operators who wait for the outcome of this call; those who come now wait for the next."""
+        self._is_asked = False
+        self._call_ended.set()
+        self._call_ended = asyncio.Event()
 
     async def _until_due(self) -> None:
         while (delay_s := self._schedule.due_at - self._now()) > 0:
@@ -229,6 +262,8 @@ class BearerSource:
     def _reason(self) -> str:
         if self._suspect is not None:
             return "rejected"
+        if self._is_asked:
+            return "asked"
         if not self._history.fetches:
             return "start"
         return "refresh" if self._held() is not None else "wait"
@@ -290,9 +325,13 @@ class BearerSource:
             )
         )
 
+    @property
+    def _is_given_up(self) -> bool:
+        return self._schedule.is_refused and not self._schedule.in_flight and self._schedule.due_at == math.inf
+
     def _no_token(self) -> NoToken:
         due_in_s = self._schedule.due_at - self._now()
-        is_given_up = self._schedule.is_refused and not self._schedule.in_flight and due_in_s == math.inf
+        is_given_up = self._is_given_up
         detail = explain_no_token(self.name, self._history.last_error, is_given_up=is_given_up)
         patience_s = policy.REFUSED_PAUSE_S if is_given_up else 1.0 if due_in_s == math.inf else due_in_s
         return NoToken(detail, retry_after_s=max(1, math.ceil(patience_s)))

@@ -5,6 +5,7 @@ The rule of this file: pure; it says what is wrong and what to do, and never quo
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from proxy.tokens.token import NETWORK, REFUSED, STATUS, TIMEOUT, UNREADABLE
@@ -37,5 +38,19 @@ def explain_no_token(name: str, error: FetchError | None, *, is_given_up: bool) 
     """
     if error is None:
         return f"The authorization server has not yet answered for credential {name}. {TRIED_AGAIN}"
+    return f"Credential {name}: {error.detail}. {explain_next_step(error, is_given_up=is_given_up)}"
+
+
+def explain_next_step(error: FetchError | None, *, is_given_up: bool) -> str | None:
+    """Say what to do about a failed call, and whether the proxy goes on by itself; None if none has failed."""
+    if error is None:
+        return None
     step = NEXT_STEPS.get(error.kind, NEXT_STEPS[STATUS])
-    return f"Credential {name}: {error.detail}. {step} {NOT_TRIED_AGAIN if is_given_up else TRIED_AGAIN}"
+    return f"{step} {NOT_TRIED_AGAIN if is_given_up else TRIED_AGAIN}"
+
+
+def explain_pause(error: FetchError | None, pause_s: float) -> str:
+    """Say why a call that an operator asks for is not made; a clause, to stand after the credential's name."""
+    last = f"the last call failed: {error.detail}" if error is not None else "the last call was a moment ago"
+    rest = f"the next may be made in {math.ceil(pause_s)} s" if pause_s < math.inf else "another could lock the account"
+    return f"{last}; {rest}"

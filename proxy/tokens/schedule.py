@@ -103,6 +103,14 @@ class Schedule:
         if not self.in_flight:
             self.due_at = min(self.due_at, max(now, self._not_before))
 
+    def pause_s(self, now: float) -> float:
+        """Return for how long the last outcome forbids a call; 0 when one may be made, or is under way."""
+        return 0.0 if self.in_flight else max(0.0, self._not_before - now)
+
+    def lift_pause(self, now: float) -> None:
+        """Somebody who may decide so wants a call in spite of the last outcome."""
+        self._not_before = min(self._not_before, now)
+
 
 class RemintGuard:
     """Whether a token that an upstream rejected may be replaced now.

@@ -51,6 +51,14 @@ class Source(Protocol):
         """
         ...
 
+    async def refresh(self, *, force: bool = False) -> CredentialStatus:
+        """Replace the token now, and return how the credential stands after it; the one in hand serves meanwhile.
+
+        Raises:
+            RefreshPaused: If the last outcome forbids it for a while, and ``force`` does not lift that.
+        """
+        ...
+
     async def start(self) -> None:
         """Begin; does not wait for the first token."""
         ...

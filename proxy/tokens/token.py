@@ -75,7 +75,8 @@ class TokenFetch:
         detail: A failure in plain words; empty for a success.
         seconds: From the request to the outcome.
         authorization: What the token was made into, for whoever has to keep it out of sight; None for a failure.
-        reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid) or ``rejected`` (by an upstream).
+        reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid), ``rejected`` (by an upstream) or
+            ``asked`` (by an operator).
     """
 
     credential: str
@@ -103,6 +104,7 @@ class CredentialStatus:
         fetches: Token calls so far, the failed ones included.
         failures: Token calls that failed so far.
         skew_s: The authorization server's clock less ours, for a report; None where it is not known.
+        next_step: What to do about the last error; None without one.
     """
 
     name: str
@@ -117,6 +119,7 @@ class CredentialStatus:
     fetches: int
     failures: int
     skew_s: float | None
+    next_step: str | None = None
 
 
 def build_token(access_token: str, life_s: float, *, sent_at: float, dice: float) -> Token:

@@ -16,8 +16,8 @@ from proxy.admin.app import build_admin, build_health
 from proxy.admin.door import MOST_CONNECTIONS, Door
 from proxy.admin.login import FREE_FAILURES
 from proxy.config.models import Admin
-from proxy.config.units import parse_socket_address
 from proxy.config.secret import Secret
+from proxy.config.units import parse_socket_address
 
 OPEN = ("/live", "/ready", "/metrics")
 BEHIND_LOGIN = ("/", "/api/tokens", "/api/unknown", "/favicon.ico")

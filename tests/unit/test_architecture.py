@@ -68,6 +68,7 @@ BANDS = {
     ),
     SHELL: (
         "proxy.admin",
+        "proxy.control",
         "proxy.demo",
         "proxy.doctor",
         "proxy.logs",

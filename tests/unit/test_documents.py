@@ -20,7 +20,10 @@ from proxy import cli
 from proxy.admin.app import OPEN_PATHS
 from proxy.config.load import load_config
 from proxy.config.sources import environment
+from proxy.control.table import HEAD
 from proxy.errors import ClientError, ExchangeError, TokenError, UpstreamError
+from proxy.tokens.explain import NEXT_STEPS, TRIED_AGAIN
+from proxy.tokens.token import REFUSED
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(proxy.__file__).parent
@@ -146,12 +149,12 @@ def test_every_call_of_the_proxy_is_understood(line, capsys):
 
 def find_helps():
     """Return the help of the program and of each of its commands, by its name."""
-    parser = cli._build_parser()
-    helps = {parser.prog: parser}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            helps |= {command.prog: command for command in action.choices.values()}
-    return {name: found.format_help() for name, found in helps.items()}
+    parsers = [cli._build_parser()]
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+    return {parser.prog: parser.format_help() for parser in parsers}
 
 
 HELPS = find_helps()
@@ -230,6 +233,17 @@ def test_the_table_of_failures_is_that_of_the_errors():
     families = {("token server", "500", "internal")}  # TokenError itself is never raised
 
     assert told == found - families
+
+
+def test_the_state_of_tokens_has_the_columns_that_readme_shows():
+    """And the lines below them begin so."""
+    (shown,) = (block for block in find_blocks("console") if "token status" in block)
+    _, head, *rows = shown.splitlines()
+
+    assert tuple(re.split(r"  +| (?=EXPIRES|NEXT|CLOCK)", head)) == HEAD
+    assert all(len(re.split(r"  +", row)) == len(HEAD) for row in rows[:2])
+    assert rows[-1].startswith("  next step: ")
+    assert rows[-1].removeprefix("  next step: ") == f"{NEXT_STEPS[REFUSED]} {TRIED_AGAIN}"
 
 
 def test_the_admin_paths_without_a_login_are_the_open_ones():

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from proxy.config.load import load_config
+from proxy.config.load import load_admin, load_config
+from proxy.config.models import Admin
 from proxy.errors import ConfigError
 from tests.unit.config.conftest import ENVIRON, SOUND
 
@@ -301,3 +302,40 @@ def test_a_frozen_config_cannot_be_changed(build, sound):
 def test_a_config_can_be_printed_without_its_secrets(build, sound):
     """A debug line or a traceback may hold one."""
     assert "s3cret-value" not in repr(build(sound))
+
+
+def test_the_admin_section_is_loaded_without_any_secret(tmp_path):
+    """A command that looks for the running proxy is typed in a shell that has none of them."""
+    path = tmp_path / "proxy.toml"
+    path.write_text(
+        '[admin]\nbind = "127.0.0.1:9191"\ncontrol = "run/c.sock"\npassword = { env = "NOT_SET" }\n'
+        '[credential.core]\nclient_secret = { file = "not-there" }\n'
+    )
+
+    admin = load_admin(path)
+
+    assert (str(admin.bind), admin.control) == ("127.0.0.1:9191", str(tmp_path / "run/c.sock"))
+
+
+def test_the_admin_section_of_the_built_in_profile_is_the_default():
+    """It reads no file."""
+    assert load_admin(None) == Admin()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('admin = "x"\n', "admin: is not a table"),
+        ("[admin]\ncontrol = 1\n", "admin.control: is not a text"),
+        ('[admin]\nbidn = "127.0.0.1:9191"\n', "admin.bidn: is not a key of this table\n  fix: did you mean bind?"),
+    ],
+)
+def test_what_is_wrong_with_the_admin_section_is_told(tmp_path, text, told):
+    """As check tells it: file, key and fix."""
+    path = tmp_path / "proxy.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_admin(path)
+
+    assert f"{path}: {told}" in str(caught.value)

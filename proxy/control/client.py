@@ -1,0 +1,133 @@
+"""How a command asks the running proxy.
+
+The rule of this file: whatever goes wrong, the person at the terminal learns whether the proxy runs, and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from dataclasses import fields
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+import aiohttp
+
+from proxy.control.peer import ROOT
+from proxy.control.server import FORCE, TOKENS
+from proxy.errors import ControlError, RefreshPaused
+from proxy.tokens.token import CredentialStatus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+HOST = "http://rapidsos-proxy"
+"""HTTP wants a name, though the socket decides who answers."""
+ANSWER_S = 10.0
+"""For what the proxy knows already; a token call takes as long as timeouts.token lets it."""
+
+
+class ControlClient:
+    """One command's connection to the running proxy."""
+
+    def __init__(self, path: Path, session: aiohttp.ClientSession) -> None:
+        """Ask over ``session``, which leads to the socket at ``path``."""
+        self._path = path
+        self._session = session
+
+    async def statuses(self) -> list[CredentialStatus]:
+        """Return how every credential stands.
+
+        Raises:
+            ControlError: If the proxy cannot be asked.
+        """
+        document = await self._ask("GET", TOKENS, limit_s=ANSWER_S)
+        return [_parse_status(self._path, item) for item in document["tokens"]]
+
+    async def refresh(self, name: str, *, force: bool) -> CredentialStatus:
+        """Have one credential's token replaced, and return how it stands then.
+
+        Raises:
+            RefreshPaused: If the policy says not yet.
+            ControlError: If the proxy cannot be asked.
+        """
+        path = f"{TOKENS}/{quote(name)}/refresh{f'?{FORCE}' if force else ''}"
+        return _parse_status(self._path, await self._ask("POST", path, limit_s=None))
+
+    async def _ask(self, method: str, path: str, *, limit_s: float | None) -> dict[str, Any]:
+        limit = aiohttp.ClientTimeout(total=limit_s)
+        try:
+            async with self._session.request(method, f"{HOST}{path}", timeout=limit) as answer:
+                document: dict[str, Any] = await answer.json(content_type=None)
+        except TimeoutError as error:
+            fix = "look at its log, on standard error; if it is silent too, restart it"
+            raise ControlError(str(self._path), f"no answer within {ANSWER_S:g} s", fix) from error
+        except aiohttp.ClientConnectorError as error:
+            _explain_connection(self._path, error.os_error)
+        except (aiohttp.ClientError, ValueError) as error:
+            problem = "the proxy ended in the middle of its answer, or something else answers there"
+            raise ControlError(str(self._path), problem, "look at its log, and try again") from error
+        if answer.status == HTTPStatus.CONFLICT:
+            raise RefreshPaused(document["detail"], float(answer.headers.get("Retry-After", "inf")))
+        if answer.status != HTTPStatus.OK:
+            fix = "run this command as that user, or as root"
+            raise ControlError(str(self._path), str(document.get("detail", answer.reason)), fix)
+        return document
+
+
+@contextlib.asynccontextmanager
+async def connect(path: Path) -> AsyncIterator[ControlClient]:
+    """Ask the proxy whose socket is at ``path``, for the length of a block; nothing is opened before it is asked.
+
+    Raises:
+        ControlError: If the socket there is a stranger's.
+    """
+    _check_owner(path)
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path))) as session:
+        yield ControlClient(path, session)
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse to believe a stranger's socket; root may ask anybody's.
+
+    Raises:
+        ControlError: If it is one.
+    """
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return  # what is not there is told when it is asked
+    if os.geteuid() not in {owner, ROOT} and owner != ROOT:
+        fix = "run this command as that user, or as root"
+        raise ControlError(str(path), f"belongs to another user, number {owner}", fix)
+
+
+def _explain_connection(path: Path, error: OSError) -> NoReturn:
+    """Say why nothing can be asked.
+
+    Raises:
+        ControlError: Always.
+    """
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        fix = "run this command as the proxy's user, or as root"
+        raise ControlError(str(path), "this user may not open it", fix) from error
+    if error.errno in {errno.ENOENT, errno.ECONNREFUSED, errno.ENOTSOCK}:
+        problem = "the proxy is not running, or its control socket is another"
+        fix = (
+            "start it with `rapidsos-proxy serve`; or give this command its --config, or as --control the path that "
+            "it printed at its start"
+        )
+        raise ControlError(str(path), problem, fix) from error
+    raise ControlError(str(path), f"cannot be opened ({error.strerror or error})", "check the path") from error
+
+
+def _parse_status(path: Path, item: dict[str, Any]) -> CredentialStatus:
+    """Build a status from its JSON; what a newer proxy tells beyond it is left out."""
+    try:
+        return CredentialStatus(**{field.name: item[field.name] for field in fields(CredentialStatus)})
+    except KeyError as error:
+        problem = f"another version of the proxy is running: it does not tell {error}"
+        raise ControlError(str(path), problem, "restart it, or use the command of its version") from error

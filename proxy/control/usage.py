@@ -1,0 +1,47 @@
+"""What ``--help`` says of the commands that ask the running proxy; the documents test runs its examples."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ASK: Final = """\
+Ask the running proxy how its credentials stand, or have it fetch new tokens.  The command finds the proxy by its
+control socket: that of the same --config and the same user, or the one that --control names.  No secret is read, and
+none is shown."""
+ASK_END: Final = """\
+examples:
+  rapidsos-proxy token status
+  rapidsos-proxy token refresh --credential core
+
+`rapidsos-proxy token status --help` and `rapidsos-proxy token refresh --help` say more."""
+
+STATUS: Final = """\
+Show each credential of the running proxy: whether a token is at hand, which (by the first 12 digits of its SHA-256),
+until when, when the next is fetched, how far the token server's clock is from ours, and what went wrong last, with the
+next step."""
+STATUS_END: Final = """\
+examples:
+  rapidsos-proxy token status
+  rapidsos-proxy token status --config /etc/rapidsos-proxy/proxy.toml --credential core
+  rapidsos-proxy token status --json
+
+states:
+  usable           requests are served
+  usable, failing  they are still served, with the old token; the next one could not be fetched so far
+  NO TOKEN         they wait, and get 503
+  constant         a Basic login, which needs no token
+
+exit code 0: every credential is usable.  1: one is not, or the proxy does not answer.  2: arguments."""
+
+REFRESH: Final = """\
+Have the running proxy fetch a new token now, one call for each credential, and wait for what comes of it.  Requests go
+on with the old token meanwhile, and keep it if the call fails.  After a refusal, or where the token server has asked
+for patience, no call is made before its time; --force makes it all the same.  Take care with a person's password: one
+more refusal may lock the account."""
+REFRESH_END: Final = """\
+examples:
+  rapidsos-proxy token refresh
+  rapidsos-proxy token refresh --credential core --credential edx
+  rapidsos-proxy token refresh --credential core --force      # the secret was just put right at RapidSOS
+
+exit code 0: every one has a new token.  1: one has not, or the proxy does not answer.  2: arguments."""
