@@ -34,6 +34,7 @@
     |       |-- LogFull                  503  traffic_log.when_full = "refuse"
     |       `-- InternalError            500  a defect of ours
     |-- FetchError                       one token call failed; seen by the token source alone
+    |-- StoreError                       the store of tokens cannot be used; seen by the store alone
     |-- RefreshPaused                    an operator asks for a token, and the policy says not yet
     `-- ControlError                     a command cannot talk to the running proxy; names the fix
 
@@ -354,6 +355,21 @@ class FetchError(ProxyError):
         self.refused = refused
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class StoreError(ProxyError):
+    """The store of tokens cannot be read, written or reached.
+
+    Attributes:
+        problem: What is wrong with it, to stand after its name.
+        fix: What an operator can do about it.
+    """
+
+    def __init__(self, problem: str, fix: str) -> None:
+        """Keep both parts."""
+        super().__init__(problem)
+        self.problem = problem
+        self.fix = fix
 
 
 class RefreshPaused(ProxyError):

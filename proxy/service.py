@@ -176,6 +176,7 @@ class Service:
             credentials=tuple(self._sources.statuses()),
             pools=tuple(relay.pool_snapshots()),
             log=self._log.stats(),
+            store=self._sources.store_status(),
         )
 
     def _renew(self, config: Config, credentials: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ class Tasks:
     def __init__(self) -> None:
         """Own nothing yet."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopping = False
 
     def __len__(self) -> int:
         """Return how many are under way."""
@@ -44,10 +45,11 @@ class Tasks:
         A defect that ends it is logged as ``task.failed``, and it begins anew: what depends on it (a time limit, a
         token) would otherwise be missing from then on, and only an outage would tell.
         """
-        return self.start(_go_on(work, name), name=name)
+        return self.start(self._go_on(work, name), name=name)
 
     async def stop(self) -> None:
         """Cancel all, and wait until every one has ended."""
+        self._is_stopping = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -58,13 +60,14 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task.failed", task=task.get_name(), exc_info=error)
 
-
-async def _go_on(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("task.failed", task=name, restart_s=RESTART_S)
-        else:
-            log.error("task.ended", task=name, restart_s=RESTART_S)
-        await asyncio.sleep(RESTART_S)
+    async def _go_on(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("task.failed", task=name, restart_s=RESTART_S)
+            else:
+                if self._is_stopping:  # a library has lost the cancellation
+                    return
+                log.error("task.ended", task=name, restart_s=RESTART_S)
+            await asyncio.sleep(RESTART_S)

@@ -11,6 +11,7 @@ from blockbuster import blockbuster_ctx
 
 from proxy.admin.view import ProxyStatus
 from proxy.relay.pool import PoolSnapshot
+from proxy.tokens.store import MemoryStore
 from proxy.tokens.token import CredentialStatus
 from proxy.traffic.log import LogStats
 from proxy.traffic.tally import Tally
@@ -75,6 +76,7 @@ class HealthyProxy:
             credentials=(self.credential,),
             pools=(PoolSnapshot("https://up.example", idle=4, busy=2),),
             log=LogStats(queue_bytes=512, written=90, dropped=1, redactions=5, error=None),
+            store=MemoryStore().status(),
         )
 
     def status(self) -> ProxyStatus:

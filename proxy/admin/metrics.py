@@ -54,6 +54,7 @@ class ProxyCollector(Collector):
         yield from _collect_state(status)
         yield from _collect_credentials(status.credentials, tally)
         yield from _collect_token_calls(tally)
+        yield from _collect_store(status)
         yield from _collect_log(status)
 
 
@@ -170,7 +171,9 @@ def _age_s(credential: CredentialStatus, tally: Tally) -> float | None:
 def _collect_token_calls(tally: Tally) -> Iterator[Metric]:
     """Yield what the token calls came to."""
     fetches = CounterMetricFamily(
-        f"{PREFIX}token_fetches", "Token calls ended.", labels=("credential", "reason", "outcome")
+        f"{PREFIX}token_fetches",
+        "Token calls ended; with reason adopted, tokens from the store.",
+        labels=("credential", "reason", "outcome"),
     )
     for name, credential in tally.credentials.items():
         for (reason, outcome), count in credential.fetches.items():
@@ -178,6 +181,19 @@ def _collect_token_calls(tally: Tally) -> Iterator[Metric]:
     yield fetches
     seconds = {name: credential.seconds for name, credential in tally.credentials.items()}
     yield _build_histogram(f"{PREFIX}token_fetch_seconds", "How long token calls took.", "credential", seconds)
+
+
+def _collect_store(status: ProxyStatus) -> Iterator[Metric]:
+    """Yield whether the store of tokens can be used; of memory it always can."""
+    usable = GaugeMetricFamily(
+        f"{PREFIX}token_store_usable", "1 while the store of tokens can be used.", labels=("kind",)
+    )
+    failures = CounterMetricFamily(
+        f"{PREFIX}token_store_failures", "Reads and writes of the store that failed.", labels=("kind",)
+    )
+    usable.add_metric((status.store.kind,), status.store.usable)
+    failures.add_metric((status.store.kind,), status.store.failures)
+    yield from (usable, failures)
 
 
 def _collect_log(status: ProxyStatus) -> Iterator[Metric]:

@@ -20,5 +20,6 @@ class Tokens:
         self._view = view
 
     async def list(self, _request: web.Request) -> web.Response:
-        """Answer with every credential's status, fingerprints included."""
-        return build_json({"tokens": self._view.status().credentials})
+        """Answer with every credential's status, fingerprints included, and how their store stands."""
+        status = self._view.status()
+        return build_json({"tokens": status.credentials, "store": status.store})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.relay.pool import PoolSnapshot
+    from proxy.tokens.store import StoreStatus
     from proxy.tokens.token import CredentialStatus
     from proxy.traffic.log import LogStats
     from proxy.traffic.tally import Tally
@@ -31,6 +32,7 @@ class ProxyStatus:
         credentials: One for each credential, in the configuration's order.
         pools: One for each upstream.
         log: The traffic log's counts.
+        store: Where tokens are kept, and whether it can be used.
     """
 
     version: str
@@ -43,6 +45,7 @@ class ProxyStatus:
     credentials: tuple[CredentialStatus, ...]
     pools: tuple[PoolSnapshot, ...]
     log: LogStats
+    store: StoreStatus
 
 
 class AdminView(Protocol):

@@ -12,6 +12,7 @@ units       PURE: single values: sizes, spans of time, networks, addresses, URLs
 secret      PURE: a secret that cannot be printed by accident
 environments  PURE: which RapidSOS environment a host belongs to
 check       what keys must be to each other
+store       what ``[store]`` must be
 translate   pydantic's objections in the words of the file
 problems    what is wrong, gathered
 describe    a configuration in words, for `check`

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from proxy.config.environments import tell_environment
+from proxy.config.store import check_store
 from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def check_config(config: Config, problems: Problems) -> None:
     _check_urls(config, problems)
     _check_environments(config, problems)
     _check_outbound(config.outbound, problems)
+    _check_ca_file("outbound.ca_file", config.outbound.ca_file, problems)
+    check_store(config.store, problems)
+    _check_ca_file("store.ca_file", config.store.ca_file, problems)
     _check_sizes(config, problems)
 
 
@@ -141,8 +145,11 @@ def _check_outbound(outbound: Outbound, problems: Problems) -> None:
             problems.add(f"outbound.{name}", "is missing: a login has both parts", f"add {name} = …")
         elif value is not None and outbound.proxy is None:
             problems.add(f"outbound.{name}", "has no meaning without outbound.proxy", "remove it, or name the proxy")
-    if outbound.ca_file is not None and (problem := _object_to_ca_file(outbound.ca_file)) is not None:
-        problems.add("outbound.ca_file", problem, "name a file of PEM certificates that the proxy's user may read")
+
+
+def _check_ca_file(key: str, path: str | None, problems: Problems) -> None:
+    if path is not None and (problem := _object_to_ca_file(path)) is not None:
+        problems.add(key, problem, "name a file of PEM certificates that the proxy's user may read")
 
 
 def _object_to_ca_file(path: str) -> str | None:

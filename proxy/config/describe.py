@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from proxy.config.store import parse_redis_url
 from proxy.http.authority import build_authority
 from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route
+    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route, Store
     from proxy.routing.origin import Origin
 
 _SECRETS = ("client_id", "client_secret", "username", "password")
@@ -26,6 +27,7 @@ def describe(config: Config) -> str:
         ("Listeners", [*map(_describe_listener, config.listener), *_describe_admin(config.admin)]),
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
         ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
+        ("Tokens are kept", [*_describe_store(config.store)]),
         ("Dialled", [(place,) for place in sorted(set(_dialled(config)))]),
     ]
     return "\n\n".join("\n".join([title, *build_table(rows)]) for title, rows in sections)
@@ -80,6 +82,17 @@ def _describe_credential(name: str, credential: Credential) -> Iterator[Sequence
             yield "", key, secret.origin
 
 
+def _describe_store(store: Store) -> Iterator[Sequence[str]]:
+    place = store.file or store.redis
+    if place is None:
+        yield ("in memory",)
+        return
+    yield f"in {place}", "encrypted"
+    for key in ("key", "username", "password"):
+        if (secret := getattr(store, key)) is not None:
+            yield "", f"{key}: {secret.origin}"
+
+
 def _dialled(config: Config) -> Iterator[str]:
     """Yield every place that the proxy will connect to, and how."""
     for route in config.route:
@@ -87,6 +100,9 @@ def _dialled(config: Config) -> Iterator[str]:
     for credential in config.credential.values():
         if credential.token_url is not None:
             yield _describe_dial(config, parse_url_origin(credential.token_url))
+    if config.store.redis is not None:
+        redis = parse_redis_url(config.store.redis)
+        yield build_authority(redis.host, redis.port)
 
 
 def _describe_dial(config: Config, origin: Origin, addresses: Sequence[str] = ()) -> str:

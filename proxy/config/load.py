@@ -28,6 +28,13 @@ from proxy.routing.check import check_routes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_PATHS = (
+    ("traffic_log", "path"),
+    ("outbound", "ca_file"),
+    ("admin", "control"),
+    ("store", "file"),
+    ("store", "ca_file"),
+)
 _MAY_BE_LITERAL = frozenset({"client_id", "username"})
 _CREDENTIAL_SECRETS = ("client_id", "client_secret", "username", "password")
 _TOML_PLACE = re.compile(
@@ -130,7 +137,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 def _resolve_paths(document: dict[str, Any], base: Path) -> None:
     """Make paths relative to the file independent of where the proxy is started."""
-    for section, key in (("traffic_log", "path"), ("outbound", "ca_file"), ("admin", "control")):
+    for section, key in _PATHS:
         table = document.get(section)
         if isinstance(table, dict) and isinstance(value := table.get(key), str) and value not in {"-", ""}:
             table[key] = str(base / value)
@@ -153,6 +160,7 @@ def _find_secrets(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
     places = [
         ("outbound", document.get("outbound"), ("username", "password")),
         ("admin", document.get("admin"), ("password",)),
+        ("store", document.get("store"), ("username", "password", "key")),
     ]
     if isinstance(credentials, dict):
         places += [(f"credential.{name}", table, _CREDENTIAL_SECRETS) for name, table in credentials.items()]

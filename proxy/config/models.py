@@ -99,6 +99,14 @@ class Match(Model):
     """Exact values by name, for example ``{ "X-Agency" = "north" }``."""
 
 
+class DeadToken(Model):
+    """An answer that makes the token sent suspect by its status and its WWW-Authenticate together."""
+
+    status: Annotated[StrictInt, Field(ge=400, le=599)]
+    www_authenticate: Annotated[str, BeforeValidator(units.parse_challenge)]
+    """Words that one such field must hold, in any case: ``invalid_token``."""
+
+
 class Route(Model):
     """Where matching requests go, and as whom."""
 
@@ -120,6 +128,8 @@ class Route(Model):
     """Where the token goes: ``header``, or a parameter of the query, ``query:token``."""
     dead_token_status: tuple[DeadTokenStatus, ...] = (401,)
     """Answers that make the token sent suspect."""
+    dead_token: tuple[DeadToken, ...] = ()
+    """More of them, which must say so in WWW-Authenticate; here 403 may stand."""
     replay: StrictBool = True
     """Whether a request goes once more with the new token after such an answer."""
 
@@ -173,6 +183,26 @@ class Admin(Model):
     """One more address for the open paths alone, for probes on other machines; None has none."""
     control: Annotated[str, Field(min_length=1)] | None = None
     """Path of the unix socket that commands ask at; None: in a directory of the user's own (proxy.control.place)."""
+
+
+class Store(Model):
+    """Where tokens are kept beyond the memory of the process; without ``file`` and ``redis``, nowhere."""
+
+    file: str | None = None
+    """For one proxy: its tokens outlive a restart."""
+    redis: str | None = None
+    """For several: ``rediss://host:port``, where they share their tokens."""
+    key: Secret | None = None
+    """32 bytes in base64, which everything stored is encrypted with."""
+    username: Secret | None = None
+    """Of Redis's ACL; None is its user ``default``."""
+    password: Secret | None = None
+    ca_file: str | None = None
+    """More certificate authorities to trust for Redis, as PEM, beside the system's and those of ``outbound``."""
+    prefix: Name = "rapidsos-proxy"
+    """What the names of all keys in Redis begin with."""
+    allow_plain: StrictBool = False
+    """Whether Redis may be on another machine and without TLS."""
 
 
 class Limits(Model):
@@ -237,5 +267,6 @@ class Config(Model):
     outbound: Outbound = Outbound()
     traffic_log: TrafficLog = TrafficLog()
     admin: Admin = Admin()
+    store: Store = Store()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -240,6 +240,13 @@ def check_place(text: str) -> str:
 def check_dead_token_status(status: int) -> int:
     """Refuse 403 among the answers that make a token suspect."""
     if status == _FORBIDDEN:
-        fix = "leave it out; 401 is what RapidSOS answers to a token that has expired or was revoked"
+        fix = "leave it out, or have dead_token ask for words in WWW-Authenticate as well"
         raise UnitError(status, "speaks of rights and not of the token, so a new token cannot help", fix)
     return status
+
+
+def parse_challenge(value: object) -> str:
+    """Check the words that a WWW-Authenticate field must hold; no words would be in every one."""
+    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
+        return value.strip()
+    raise UnitError(value, "would tell nothing", 'write words such as "invalid_token" (RFC 6750, section 3.1)')

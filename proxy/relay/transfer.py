@@ -255,7 +255,12 @@ class Transfer:
         attempt = self._attempt
         attempt.status = head.status
         attempt.first_byte_at = now
-        if head.status in self._admitted.route.dead_token_status and self._token.fingerprint is not None:
+        rejections = self._admitted.route.rejections
+        if (
+            head.status in rejections.statuses
+            and self._token.fingerprint is not None
+            and rejections.is_dead_token(head)
+        ):
             if self._may_send_again():
                 self._hold_answer()
                 self._start_task(partial(self._replace_token, head, body), "exchange.replace")

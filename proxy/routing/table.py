@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Malformed, NoRoute
 from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
+from proxy.tokens.rejection import build_rejections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.http.head import RequestHead
     from proxy.http.targets import Target
     from proxy.routing.origin import Origin
+    from proxy.tokens.rejection import Rejections
 
     Address = IPv4Address | IPv6Address
 
@@ -73,7 +75,7 @@ class CompiledRoute:
         addresses: IP addresses to dial instead of what the upstream's name resolves to.
         allow_private: Whether that name may resolve to a private address.
         token_parameter: The query's parameter that the token goes into; None for the header.
-        dead_token_status: Answers that make the token sent suspect.
+        rejections: Answers that make the token sent suspect.
         replay: Whether a request goes once more after such an answer.
     """
 
@@ -87,7 +89,7 @@ class CompiledRoute:
     addresses: tuple[str, ...]
     allow_private: bool
     token_parameter: str | None
-    dead_token_status: frozenset[int]
+    rejections: Rejections
     replay: bool
 
 
@@ -175,7 +177,7 @@ def compile_route(route: Route) -> CompiledRoute:
         addresses=route.addresses,
         allow_private=route.allow_private,
         token_parameter=route.place.removeprefix("query:") if route.place != "header" else None,
-        dead_token_status=frozenset(route.dead_token_status),
+        rejections=build_rejections(route.dead_token_status, route.dead_token),
         replay=route.replay,
     )
 

@@ -1,28 +1,30 @@
 """The token source of one credential that gets its tokens from an authorization server.
 
-The rule of this file: a token call belongs to no request.  One task of the source's own makes every call, so there
-is never more than one flight, and a client that leaves takes nothing with it.  While a valid token is at hand nobody
-waits, whatever the calls do.
+The rule of this file: a token call belongs to no request.  One task of the source's own makes every call, and asks
+the store before and tells it after, so there is never more than one flight, and a client that leaves takes nothing with
+it.  While a valid token is at hand nobody waits, whatever the calls and the store do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from proxy.errors import FetchError, NoToken, RefreshPaused
+from proxy.errors import FetchError, RefreshPaused
 from proxy.tasks import Tasks
 from proxy.tokens import policy
-from proxy.tokens.explain import explain_next_step, explain_no_token, explain_pause
-from proxy.tokens.grants import build_token_request, printable_url
+from proxy.tokens.explain import explain_pause
+from proxy.tokens.grants import build_token_request
 from proxy.tokens.history import History
+from proxy.tokens.report import build_fetch, build_no_token, build_status, build_subject
 from proxy.tokens.schedule import RemintGuard, Schedule
-from proxy.tokens.token import OK, UNREADABLE, CredentialStatus, Token, TokenFetch, build_token
+from proxy.tokens.store import MemoryStore
+from proxy.tokens.stored import build_stored, restore_token
+from proxy.tokens.token import ADOPTED, UNREADABLE, CredentialStatus, Token, build_token
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from proxy.tokens.clock import Clock
     from proxy.tokens.fetch import Fetch
     from proxy.tokens.source import TokenObserver
+    from proxy.tokens.store import Store
+    from proxy.tokens.stored import StoredToken
     from proxy.tokens.token import TokenKey
 
 log = structlog.get_logger(__name__)
@@ -49,6 +53,7 @@ class Shared:
     Attributes:
         wait_s: How long a request waits for a token at most.
         dice: Gives a number from 0 up to 1, for the jitter.
+        store: Where tokens are kept beyond the cache.
     """
 
     cache: TokenCache
@@ -57,6 +62,7 @@ class Shared:
     observer: TokenObserver
     wait_s: float
     dice: Callable[[], float] = random.random
+    store: Store = field(default_factory=MemoryStore)
 
 
 class BearerSource:
@@ -73,7 +79,7 @@ class BearerSource:
         """
         self.name = name
         self._credential = credential
-        self._token_url = printable_url(credential.token_url or "")
+        self._subject = build_subject(name, credential)
         self._shared = shared
         self._tokens = shared.cache
         self._key = key
@@ -83,6 +89,8 @@ class BearerSource:
         self._waiters = Waiters(shared.clock)
         self._wake = asyncio.Event()
         self._tasks = Tasks()
+        self._store = shared.store
+        self._is_out_of_step = True
         self._suspect: Token | None = None
         self._is_asked = False
         self._call_ended = asyncio.Event()
@@ -116,7 +124,7 @@ class BearerSource:
             self._hasten()
             token = await self._waiters.join(self._shared.wait_s)
         if token is None:
-            raise self._no_token()
+            raise build_no_token(self._subject, self._schedule, self._history, self._now())
         return token
 
     async def replace(self, suspect: Token) -> Token | None:
@@ -152,6 +160,11 @@ class BearerSource:
         if token is not None:
             self._tokens.setdefault(key, token)
         self._schedule.renew(self._now())
+        self.resync()
+
+    def resync(self) -> None:
+        """The store is there again, or another name is: store the token in hand, or take what others have there."""
+        self._is_out_of_step = True
         self._wake.set()
 
     async def refresh(self, *, force: bool = False) -> CredentialStatus:
@@ -177,7 +190,7 @@ class BearerSource:
         return self.status()
 
     async def start(self) -> None:
-        """Start the refresher, which makes the first call at once; does not wait for it."""
+        """Start the refresher, which looks into the store, or makes the first call, at once; does not wait for it."""
         _ = self._tasks.keep(self._run, name=f"token {self.name}")
 
     async def stop(self) -> None:
@@ -189,24 +202,7 @@ class BearerSource:
 
     def status(self) -> CredentialStatus:
         """Return how the credential stands."""
-        now = self._now()
-        token = self._held()
-        history = self._history
-        return CredentialStatus(
-            name=self.name,
-            grant=self._credential.grant,
-            token_url=self._token_url,
-            usable=token is not None,
-            fingerprint=token.fingerprint if token else None,
-            expires_in_s=token.expires_at - now if token else None,
-            next_refresh_in_s=max(0.0, self._schedule.due_at - now) if self._schedule.due_at < math.inf else None,
-            last_error=history.last_error.detail if history.last_error else None,
-            last_error_ago_s=now - history.last_error_at if history.last_error else None,
-            fetches=history.fetches,
-            failures=history.failures,
-            skew_s=history.skew_s,
-            next_step=explain_next_step(history.last_error, is_given_up=self._is_given_up),
-        )
+        return build_status(self._subject, self._held(), self._schedule, self._history, self._now())
 
     def _held(self) -> Token | None:
         try:
@@ -220,24 +216,23 @@ class BearerSource:
 
     async def _run(self) -> None:
         """Make every token call of this credential, for as long as the source runs."""
-        while True:
+        while not self._is_stopped:  # what a library does with a cancellation must not keep the proxy from ending
             await self._until_due()
             try:
-                await self._call()
+                await (self._agree() if self._is_out_of_step else self._take_turn())
             except Exception:  # a defect of ours must not end the refresher: no token would ever come again
                 log.exception("token.call_broke", credential=self.name)
                 if self._schedule.in_flight:
                     self._fail(FetchError(UNREADABLE, "the proxy failed on it; see its log"))
-            self._end_call()
 
     def _end_call(self) -> None:
-        """Tell the operators who wait for the outcome of this call; those who come now wait for the next."""
+        """Tell the operators who wait that there is an outcome; those who come now wait for the next."""
         self._is_asked = False
         self._call_ended.set()
         self._call_ended = asyncio.Event()
 
     async def _until_due(self) -> None:
-        while (delay_s := self._schedule.due_at - self._now()) > 0:
+        while not self._is_out_of_step and (delay_s := self._schedule.due_at - self._now()) > 0:
             self._wake.clear()
             timer = self._shared.clock.call_later(min(delay_s, LONGEST_NAP_S), self._wake.set)
             try:
@@ -245,9 +240,36 @@ class BearerSource:
             finally:
                 timer.cancel()
 
-    async def _call(self) -> None:
-        reason, sent_at = self._reason(), self._now()
+    async def _agree(self) -> None:
+        """Agree with the store on a token: at start, and when the store is back after it was lost."""
+        self._is_out_of_step = False
+        held = self._held()
+        mine = None if held is None or self._is_suspect(held) else build_stored(held, self._now())
+        found = await self._store.agree(self._key, mine)
+        self._adopt(found, is_agreed=mine is not None)
+
+    async def _take_turn(self) -> None:
+        """Replace the token: by a newer one that is stored, or else by a call, one replica at a time."""
+        reason, key = self._reason(), self._key  # another secret may come meanwhile, and with it another key
+        is_tired = self._schedule.is_tired(self._now(), self._shared.wait_s)
         self._schedule.send()
+        turn = await self._store.take_turn(key, steal=is_tired)
+        token: Token | None = None
+        try:
+            if self._adopt(turn.found):
+                return
+            if turn.claim is None:
+                self._schedule.leave(self._now(), self._good_until())
+                return
+            token = await self._call(reason)
+        finally:
+            if turn.claim is not None:
+                stored = None if token is None else build_stored(token, self._now())
+                await self._store.end_turn(key, turn.claim, stored)
+
+    async def _call(self, reason: str) -> Token | None:
+        """Make a token call; return a token that is worth storing."""
+        sent_at = self._now()
         self._history.fetches += 1
         try:
             parsed = await self._shared.fetch(build_token_request(self._credential))
@@ -255,9 +277,33 @@ class BearerSource:
         except FetchError as error:
             self._fail(error)
             self._tell(error, error.status, reason, sent_at)
-        else:
-            self._succeed(token, parsed)
-            self._tell(token, parsed.status, reason, sent_at)
+            return None
+        self._succeed(token, parsed)
+        self._tell(token, parsed.status, reason, sent_at)
+        return token if token.life_s > 0 else None
+
+    def _adopt(self, found: StoredToken | None, *, is_agreed: bool = False) -> bool:
+        """Take a stored token, if it can be sent and is newer than the one in hand; return whether it was taken.
+
+        Args:
+            found: What is stored.
+            is_agreed: Whether the store has compared the two.  Of tokens of the same moment each replica would
+                otherwise hold its own for the newer one.
+        """
+        if found is None:
+            return False
+        now = self._now()
+        token, held = restore_token(found, now, self._shared.dice()), self._held()
+        if token.usable_until <= now or self._is_suspect(token):
+            return False
+        if held is not None and token.authorization == held.authorization:
+            return False
+        if held is not None and token.sent_at <= held.sent_at and not is_agreed:
+            return False
+        self._keep(token)
+        self._history.note_adopted(token, now)
+        self._tell(token, None, ADOPTED, now)
+        return True
 
     def _reason(self) -> str:
         if self._suspect is not None:
@@ -281,6 +327,11 @@ class BearerSource:
         return token
 
     def _succeed(self, token: Token, parsed: ParsedToken) -> None:
+        self._keep(token)
+        self._history.note_success(token, parsed, self._now())
+
+    def _keep(self, token: Token) -> None:
+        """Make a token that has just come the current one, and give it to those who wait."""
         now = self._now()
         held = self._held()
         if token.life_s > 0:
@@ -293,45 +344,26 @@ class BearerSource:
             self._suspect = None
             self._guard.minted(token, now)
         self._waiters.release(token)
-        self._history.note_success(token, parsed, now)
+        self._end_call()
 
     def _fail(self, error: FetchError) -> None:
         now = self._now()
         token = self._held()
-        good_until = None if token is None or self._is_suspect(token) else token.usable_until
-        self._schedule.fail(now, error, good_until, self._shared.dice())
+        self._schedule.fail(now, error, self._good_until(), self._shared.dice())
         if self._schedule.is_refused:
             self._waiters.release(None)
         self._history.note_failure(error, now, None if token is None else token.usable_until - now)
+        self._end_call()
+
+    def _good_until(self) -> float | None:
+        """Return until when a token serves that nobody suspects; None without one: people wait, or soon will."""
+        held = self._held()
+        return None if held is None or self._is_suspect(held) else held.usable_until
 
     def _is_suspect(self, token: Token) -> bool:
         return self._suspect is not None and self._suspect.authorization == token.authorization
 
     def _tell(self, result: Token | FetchError, status: int | None, reason: str, sent_at: float) -> None:
-        token, error = (None, result) if isinstance(result, FetchError) else (result, None)
-        self._shared.observer.token_fetched(
-            TokenFetch(
-                credential=self.name,
-                grant=self._credential.grant,
-                token_url=self._token_url,
-                outcome=error.kind if error else OK,
-                status=status,
-                detail=error.detail if error else "",
-                seconds=self._now() - sent_at,
-                fingerprint=token.fingerprint if token else None,
-                life_s=token.life_s if token else None,
-                reason=reason,
-                authorization=token.authorization if token else None,
-            )
-        )
-
-    @property
-    def _is_given_up(self) -> bool:
-        return self._schedule.is_refused and not self._schedule.in_flight and self._schedule.due_at == math.inf
-
-    def _no_token(self) -> NoToken:
-        due_in_s = self._schedule.due_at - self._now()
-        is_given_up = self._is_given_up
-        detail = explain_no_token(self.name, self._history.last_error, is_given_up=is_given_up)
-        patience_s = policy.REFUSED_PAUSE_S if is_given_up else 1.0 if due_in_s == math.inf else due_in_s
-        return NoToken(detail, retry_after_s=max(1, math.ceil(patience_s)))
+        seconds = self._now() - sent_at
+        fetch = build_fetch(self._subject, result, status=status, reason=reason, seconds=seconds)
+        self._shared.observer.token_fetched(fetch)

@@ -13,6 +13,7 @@ from proxy.tokens.bearer import BearerSource, Shared
 from proxy.tokens.cache import build_cache
 from proxy.tokens.clock import SystemClock
 from proxy.tokens.fetch import TokenFetcher
+from proxy.tokens.stores import build_sealer, build_store
 from proxy.tokens.token import build_token_key
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.config.models import Config, Credential
     from proxy.tokens.clock import Clock
     from proxy.tokens.source import Source, TokenObserver
+    from proxy.tokens.store import Store, StoreStatus
     from proxy.tokens.token import CredentialStatus
 
 HASH_KEY_BYTES = 32
@@ -34,28 +36,40 @@ class Sources:
         by_name: By the credential's name.
     """
 
-    def __init__(self, by_name: Mapping[str, Source], fetcher: TokenFetcher, hash_key: bytes) -> None:
-        """Own the sources, the fetcher that they share, and the key that hides their secrets in the cache."""
+    def __init__(self, by_name: Mapping[str, Source], fetcher: TokenFetcher, store: Store, hash_key: bytes) -> None:
+        """Own the sources, the fetcher and the store that they share, and the key that hides their secrets in names."""
         self.by_name = by_name
         self._fetcher = fetcher
+        self._store = store
         self._hash_key = hash_key
 
     def statuses(self) -> list[CredentialStatus]:
         """Return how each credential stands."""
         return [source.status() for source in self.by_name.values()]
 
+    def store_status(self) -> StoreStatus:
+        """Return how the store stands."""
+        return self._store.status()
+
     def renew(self, name: str, credential: Credential) -> None:
         """Let the source of this name use another secret from now on."""
         self.by_name[name].renew_credential(credential, build_token_key(credential, self._hash_key))
 
     async def start(self) -> None:
-        """Start all; each makes its first call at once, and none is waited for."""
+        """Read the store, and start all; each makes its first call at once, and none is waited for."""
+        await self._store.start(self._resync)
         await asyncio.gather(*(source.start() for source in self.by_name.values()))
 
     async def stop(self) -> None:
         """Stop all."""
         await asyncio.gather(*(source.stop() for source in self.by_name.values()))
+        await self._store.stop()
         await self._fetcher.close()
+
+    def _resync(self) -> None:
+        for source in self.by_name.values():
+            if isinstance(source, BearerSource):
+                source.resync()
 
 
 def build_sources(
@@ -78,18 +92,21 @@ def build_sources(
     clock = clock or SystemClock()
     resolver = resolver or Resolver(config.timeouts.connect)
     fetcher = TokenFetcher(config.outbound, config.timeouts.token, tls=tls, resolver=resolver)
+    sealer = build_sealer(config.store)
+    store = build_store(config, sealer, tls)
     shared = Shared(
         cache=build_cache(clock.now, len(config.credential)),
         fetch=fetcher,
         clock=clock,
         observer=observer,
         wait_s=config.timeouts.token_wait,
+        store=store,
     )
-    hash_key = secrets.token_bytes(HASH_KEY_BYTES)
+    hash_key = secrets.token_bytes(HASH_KEY_BYTES) if sealer is None else sealer.hash_key
     by_name = {
         name: _build_source(name, credential, shared, hash_key) for name, credential in config.credential.items()
     }
-    return Sources(by_name, fetcher, hash_key)
+    return Sources(by_name, fetcher, store, hash_key)
 
 
 def _build_source(name: str, credential: Credential, shared: Shared, hash_key: bytes) -> Source:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.tokens import policy
+
 if TYPE_CHECKING:
     from proxy.errors import FetchError
     from proxy.tokens.answers import ParsedToken
@@ -43,16 +45,18 @@ class History:
     def note_success(self, token: Token, parsed: ParsedToken, now: float) -> None:
         """A call brought a token."""
         log.info("token.fetched", credential=self._name, fingerprint=token.fingerprint, life_s=token.life_s)
-        if self.last_error is not None:
-            outage_s = round(now - self._failed_since, 3)
-            log.warning("token.recovered", credential=self._name, failures=self._failed_in_a_row, outage_s=outage_s)
+        self._note_recovery(now)
         for oddity in set(parsed.oddities) - self._oddities:
             log.warning("token.odd_answer_accepted", credential=self._name, oddity=oddity)
             self._oddities.add(oddity)
-        self._failed_in_a_row = 0
-        self.last_error = None
         if parsed.skew_s is not None:
-            self.skew_s = parsed.skew_s
+            self._note_skew(parsed.skew_s)
+
+    def note_adopted(self, token: Token, now: float) -> None:
+        """A token came from the store, without a call."""
+        age_s = round(now - token.sent_at, 3)
+        log.info("token.adopted", credential=self._name, fingerprint=token.fingerprint, age_s=age_s)
+        self._note_recovery(now)
 
     def note_failure(self, error: FetchError, now: float, usable_for_s: float | None) -> None:
         """A call failed.
@@ -72,6 +76,24 @@ class History:
         # Every failure at first, then ever fewer of the same; each is a record of the traffic log all the same.
         if is_news or error.refused or self._failed_in_a_row.bit_count() == 1:
             self._tell(error, usable_for_s)
+
+    def _note_recovery(self, now: float) -> None:
+        if self.last_error is not None:
+            outage_s = round(now - self._failed_since, 3)
+            log.warning("token.recovered", credential=self._name, failures=self._failed_in_a_row, outage_s=outage_s)
+        self._failed_in_a_row = 0
+        self.last_error = None
+
+    def _note_skew(self, skew_s: float) -> None:
+        """Tell of clocks that are apart, once, and when they agree again."""
+        was_apart = self.skew_s is not None and abs(self.skew_s) > policy.SKEW_WARNING_S
+        is_apart = abs(skew_s) > policy.SKEW_WARNING_S
+        self.skew_s = skew_s
+        if is_apart and not was_apart:
+            fix = "set this machine's clock (NTP); if it is right, the authorization server's is wrong: tell RapidSOS"
+            log.warning("clock.skewed", credential=self._name, skew_s=round(skew_s, 1), fix=fix)
+        elif was_apart and not is_apart:
+            log.info("clock.agreed", credential=self._name, skew_s=round(skew_s, 1))
 
     def _tell(self, error: FetchError, usable_for_s: float | None) -> None:
         event = "token.refused" if error.refused else "token.failed"

@@ -50,6 +50,17 @@ FIRST_REMINT_PAUSE_S = 10.0
 LONGEST_REMINT_PAUSE_S = 60.0
 """A real revocation must not go unnoticed for longer."""
 
+URGENT_LOOK_S = 0.1
+"""While another replica makes the call and people wait for it: a look into the store costs a millisecond."""
+RELAXED_LOOK_S = 1.0
+"""The same while a valid token serves."""
+PATIENCE_SHARE = 0.5
+"""Of the time that a request waits: another replica that has brought nothing by then may have died, and what is left of
+that time is enough for a call of one's own."""
+
+SKEW_WARNING_S = 30.0
+"""Dates have whole seconds, answers take some, and clocks drift by a few; beyond this, somebody has to set one."""
+
 LONGEST_EXPONENT = 16
 """Two to this power is beyond every limit above, and far from an overflow."""
 

@@ -24,7 +24,16 @@ class Schedule:
         is_refused: Whether the last call found the credential itself refused.
     """
 
-    __slots__ = ("_is_person", "_is_renewed", "_not_before", "due_at", "failures", "in_flight", "is_refused")
+    __slots__ = (
+        "_is_person",
+        "_is_renewed",
+        "_left_at",
+        "_not_before",
+        "due_at",
+        "failures",
+        "in_flight",
+        "is_refused",
+    )
 
     def __init__(self, *, is_person: bool) -> None:
         """Be due at once: tokens are fetched at start.
@@ -35,6 +44,7 @@ class Schedule:
         self._is_person = is_person
         self._is_renewed = False
         self._not_before = -math.inf
+        self._left_at: float | None = None
         self.due_at = -math.inf
         self.failures = 0
         self.in_flight = False
@@ -53,6 +63,31 @@ class Schedule:
         self._is_renewed = False
         self.due_at = math.inf
 
+    def leave(self, now: float, good_until: float | None) -> None:
+        """Another replica is making the call: look again soon what came of it.
+
+        Args:
+            now: Clock seconds.
+            good_until: As for ``fail``.
+        """
+        self.in_flight = False
+        self._not_before = now + policy.URGENT_LOOK_S
+        if good_until is None:
+            self._left_at = now if self._left_at is None else self._left_at
+            self.due_at = self._not_before
+        else:
+            self._left_at = None
+            self.due_at = min(now + policy.RELAXED_LOOK_S, max(good_until, self._not_before))
+
+    def is_tired(self, now: float, wait_s: float) -> bool:
+        """Return whether people have waited for another replica's call for as long as half of them can bear.
+
+        Args:
+            now: Clock seconds.
+            wait_s: How long a request waits at most.
+        """
+        return self._left_at is not None and now - self._left_at >= policy.PATIENCE_SHARE * wait_s
+
     def succeed(self, now: float, refresh_at: float | None) -> None:
         """A call brought a token.
 
@@ -62,6 +97,7 @@ class Schedule:
                 somebody waits for it.
         """
         self.in_flight = False
+        self._left_at = None
         self.failures = 0
         self.is_refused = False
         self._not_before = now + policy.SHORTEST_PAUSE_S
@@ -77,6 +113,7 @@ class Schedule:
             dice: For the jitter.
         """
         self.in_flight = False
+        self._left_at = None
         self.failures += 1
         self.is_refused = error.refused and not self._is_renewed
         if error.refused and self._is_renewed:  # what was refused is not what will be sent

@@ -32,6 +32,9 @@ UNREADABLE = "unreadable"
 REFUSED = "refused"
 """The credential itself was rejected."""
 
+ADOPTED = "adopted"
+"""The reason of a ``TokenFetch`` without a call: the token was in the store."""
+
 FINGERPRINT_LENGTH = 12
 """Hex digits: 48 bits tell the tokens of a year apart and give nothing back."""
 
@@ -60,6 +63,11 @@ class Token:
     life_s: float
 
     @property
+    def sent_at(self) -> float:
+        """Clock seconds at which the request for it was sent."""
+        return self.expires_at - self.life_s
+
+    @property
     def value(self) -> str:
         """What stands behind ``Bearer``."""
         return self.authorization.partition(" ")[2]
@@ -76,7 +84,7 @@ class TokenFetch:
         seconds: From the request to the outcome.
         authorization: What the token was made into, for whoever has to keep it out of sight; None for a failure.
         reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid), ``rejected`` (by an upstream) or
-            ``asked`` (by an operator).
+            ``asked`` (by an operator); ``adopted`` where none was made, since the token was in the store.
     """
 
     credential: str

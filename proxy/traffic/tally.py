@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from proxy.tokens.token import ADOPTED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -182,6 +184,7 @@ class Tally:
         """Count one token call."""
         credential = self._credentials[fetch.credential]
         credential.fetches[fetch.reason, fetch.outcome] += 1
-        credential.seconds.observe(fetch.seconds)
+        if fetch.reason != ADOPTED:
+            credential.seconds.observe(fetch.seconds)
         if fetch.fingerprint is not None:
             credential.fingerprint, credential.life_s = fetch.fingerprint, fetch.life_s

@@ -163,6 +163,7 @@ async def test_tokens_show_fingerprints(admin):
     answer = await admin.get("/api/tokens", auth=LOGIN)
 
     assert answer.status == 200
+    assert (body_of(answer)["store"]["kind"], body_of(answer)["store"]["usable"]) == ("memory", True)
     (core,) = body_of(answer)["tokens"]
     assert (core["name"], core["fingerprint"], core["next_refresh_in_s"]) == ("core", "0123456789ab", 1200.0)
 

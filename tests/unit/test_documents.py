@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import base64
 import json
 import re
 import shlex
@@ -36,6 +37,7 @@ SPOKEN = re.findall(r"`([^`\n]+)`", FENCED.sub("", README))
 
 DEMO_PORTS = {"--port": "8080", "--admin-port": "9090", "--core-port": "9911", "--edx-port": "9912"}
 """Where README finds the demo."""
+STORE_KEY = f"{base64.b64encode(bytes(32)).decode()}\n"
 CLEAN_ENVIRONMENT = {
     name: value
     for name, value in environment().items()
@@ -209,7 +211,7 @@ def test_the_installation_leads_to_a_sound_profile(tmp_path):
 def test_every_configuration_in_readme_is_sound(block, tmp_path):
     """Whole ones as they stand; a section alone with the demo's file around it."""
     for name in re.findall(r"/run/secrets/(\w+)", block):
-        (tmp_path / name).write_text("a-secret\n")
+        (tmp_path / name).write_text(STORE_KEY if name.endswith("store_key") else "a-secret\n")
     block = block.replace("/run/secrets", str(tmp_path))
     is_whole = "[[listener]]" in block
     path = tmp_path / "proxy.toml"
@@ -218,7 +220,7 @@ def test_every_configuration_in_readme_is_sound(block, tmp_path):
 
     config = load_config(path, environ)
 
-    assert config.traffic_log.model_fields_set
+    assert config.model_fields_set & {"traffic_log", "store"}
 
 
 def test_the_table_of_failures_is_that_of_the_errors():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from harness.records import read_records
 from harness.running import RunningProxy, build_document, running_proxy, until
-from harness.upstream import answering, scripted_upstream
+from harness.upstream import Peer, answering, scripted_upstream
 
 from proxy.simulator.faults import Fault
 from proxy.tokens.token import fingerprint
@@ -207,3 +207,29 @@ async def test_without_stub_token_a_token_request_is_like_any_other(proxy: Runni
     answer = await proxy.talk(b"POST /oauth/token HTTP/1.1\r\nHost: proxy\r\nContent-Length: 0\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_an_answer_that_names_the_token_makes_it_suspect(simulator: Simulator) -> None:
+    """Where ``dead_token`` says so: 403 with RFC 6750's words is replaced, 403 without them is relayed."""
+    answers = iter(
+        [
+            b'HTTP/1.1 403 Forbidden\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n',
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        ]
+    )
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(next(answers))
+
+    async with scripted_upstream(script) as upstream:
+        described = build_document(f"http://127.0.0.1:{upstream.port}", f"{simulator.url}/oauth/token")
+        described["route"][0]["dead_token"] = [{"status": 403, "www_authenticate": "invalid_token"}]
+        async with running_proxy(described) as proxy:
+            replaced, relayed = await proxy.talk(GET), await proxy.talk(GET)
+
+            assert replaced.startswith(b"HTTP/1.1 200 ")
+            assert relayed.startswith(b"HTTP/1.1 403 ")
+            assert simulator.token_requests.total == 2

@@ -13,6 +13,7 @@ from proxy.errors import NoToken
 from proxy.exchange import OK, TOKEN_FAILED, Attempt, Exchange
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
+from proxy.tokens.store import StoreStatus
 from proxy.tokens.token import TokenFetch
 
 
@@ -144,6 +145,27 @@ def test_token_in_hand(healthy_proxy, scrape):
     assert scrape("token_age_seconds", credential="core") == 600
     assert scrape("token_expires_in_seconds", credential="core") == 3000
     assert scrape("token_clock_skew_seconds", credential="core") == 0.25
+
+
+def test_a_lost_store_shows(healthy_proxy, scrape):
+    """By a gauge to alarm on, and a counter of what failed."""
+    assert scrape("token_store_usable", kind="memory") == 1
+
+    lost = StoreStatus("redis", "rediss://redis.example", usable=False, failures=7, last_error="Redis is gone")
+    healthy_proxy.change(store=lost)
+
+    assert scrape("token_store_usable", kind="redis") == 0
+    assert scrape("token_store_failures_total", kind="redis") == 7
+
+
+def test_a_token_from_the_store_took_no_time(healthy_proxy, scrape):
+    """It counts as one, and is in no histogram of calls; its age is known."""
+    fetch = dataclasses.replace(build_fetch("ok", life_s=3600.0, fingerprint="0123456789ab"), reason="adopted")
+    healthy_proxy.tally.token_fetched(fetch)
+
+    assert scrape("token_fetches_total", credential="core", reason="adopted", outcome="ok") == 1
+    assert scrape("token_fetch_seconds_count", credential="core") == 0
+    assert scrape("token_age_seconds", credential="core") == 600
 
 
 def test_no_token_has_no_age(healthy_proxy, scrape):

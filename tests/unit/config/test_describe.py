@@ -1,5 +1,7 @@
 """A configuration in words."""
 
+import base64
+
 from proxy.config.describe import build_table, describe
 
 
@@ -65,3 +67,17 @@ def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
         "  127.0.0.1:9911",
         "  api-sandbox.rapidsos.com:443 through http://proxy.example:3128",
     ]
+
+
+def test_where_tokens_are_kept_is_told(build, sound):
+    """In memory, in a file, or in a Redis, which is dialled."""
+    environ = {"CORE_SECRET": "s3cret-value", "STORE_KEY": base64.b64encode(bytes(32)).decode()}
+    store = {"redis": "rediss://redis.example/1", "key": {"env": "STORE_KEY"}}
+
+    assert "Tokens are kept\n  in memory\n" in describe(build(sound))
+    told = describe(build(sound | {"store": store}, environ))
+
+    assert "  in rediss://redis.example/1  encrypted\n" in told
+    assert "key: env STORE_KEY" in told
+    assert told.endswith("\n  redis.example:6379")
+    assert environ["STORE_KEY"] not in told

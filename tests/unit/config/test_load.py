@@ -123,7 +123,7 @@ def test_a_key_in_the_wrong_table_is_sent_to_the_right_one(refuse, sound):
     )
 
 
-@pytest.mark.parametrize("key", ["workers", "store", "breaker", "telemetry"])
+@pytest.mark.parametrize("key", ["workers", "breaker", "telemetry"])
 def test_a_key_of_another_version_is_unknown(refuse, sound, key):
     """A setting that does nothing would be worse than none."""
     sound[key] = 1
@@ -187,6 +187,12 @@ def test_a_wrong_value_is_told_in_the_words_of_the_file(refuse, sound, section, 
             "route[ingress].dead_token_status[2]: 403 speaks of rights and not of the token",
         ),
         ("dead_token_status", [200], "route[ingress].dead_token_status[1]: is out of range\n  fix: write at least 400"),
+        (
+            "dead_token",
+            [{"status": 403, "www_authenticate": " "}],
+            'route[ingress].dead_token[1].www_authenticate: " " would tell nothing',
+        ),
+        ("dead_token", [{"status": 403}], "route[ingress].dead_token[1].www_authenticate: is missing"),
         ("addresses", ["api.example"], 'route[ingress].addresses[1]: "api.example" is not an IP address'),
         ("match", {"methods": ["get"]}, 'route[ingress].match.methods[1]: "get" would match no client'),
         (

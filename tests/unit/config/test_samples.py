@@ -1,5 +1,6 @@
 """The sample files: each is sound, and config/proxy.toml holds every key with its true default."""
 
+import base64
 import re
 import tomllib
 from typing import get_args
@@ -11,6 +12,7 @@ from proxy.config.models import (
     Admin,
     Config,
     Credential,
+    DeadToken,
     Limits,
     Listener,
     Match,
@@ -18,6 +20,7 @@ from proxy.config.models import (
     Outbound,
     Rotate,
     Route,
+    Store,
     Timeouts,
     TrafficLog,
 )
@@ -34,13 +37,16 @@ TABLES = [
     (Credential, lambda document: document["credential"]["core"]),
     (Route, lambda document: document["route"][0]),
     (Match, lambda document: document["route"][0]["match"]),
+    (DeadToken, lambda document: document["route"][1]["dead_token"][0]),
     (Outbound, lambda document: document["outbound"]),
     (TrafficLog, lambda document: document["traffic_log"]),
     (Rotate, lambda document: document["traffic_log"]["rotate"]),
     (Admin, lambda document: document["admin"]),
+    (Store, lambda document: document["store"]),
     (Limits, lambda document: document["limits"]),
     (Timeouts, lambda document: document["timeouts"]),
 ]
+STORE_KEY = base64.b64encode(bytes(32)).decode()
 HIDDEN_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
 SECRET_FILE = re.compile(r'"/run/secrets/([a-z_]+)"')
 
@@ -58,7 +64,8 @@ def load(samples, tmp_path):
     def load(name):
         text = (samples / name).read_text()
         for secret in SECRET_FILE.findall(text):
-            (tmp_path / secret).write_text(f"{secret}-value\n")
+            value = STORE_KEY if secret.endswith("store_key") else f"{secret}-value"
+            (tmp_path / secret).write_text(f"{value}\n")
             (tmp_path / secret).chmod(0o600)
         (tmp_path / name).write_text(text.replace("/run/secrets", str(tmp_path)))
         return load_config(tmp_path / name, ENVIRON)
@@ -119,6 +126,7 @@ def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, mo
         Credential: config.credential["core"],
         Route: config.route[0],
         Match: config.route[0].match,
+        DeadToken: config.route[1].dead_token[0],
         Rotate: config.traffic_log.rotate,
     }.get(model) or next(value for value in vars(config).values() if isinstance(value, model))
     examples = {Route: {"match", "strip"}, Match: {"path"}, Credential: {"token_url", "client_id", "client_secret"}}
@@ -153,7 +161,7 @@ def test_the_production_sample_keeps_no_token_and_no_body(load):
 def test_the_production_sample_takes_every_secret_from_a_file(load):
     """None from the environment, none written out."""
     config = load("production.toml")
-    secrets = [config.admin.password]
+    secrets = [config.admin.password, config.store.key]
     for credential in config.credential.values():
         secrets += [credential.client_id, credential.client_secret]
 

@@ -315,6 +315,6 @@ def test_route_is_compiled_with_all_that_the_relay_needs():
     assert compiled.credential == "lis"
     assert compiled.addresses == ("203.0.113.10",)
     assert compiled.allow_private
-    assert compiled.dead_token_status == {400, 401}
+    assert compiled.rejections.certain == {400, 401}
     assert not compiled.replay
     assert parse_authority(compiled.host_field).host == compiled.upstream.host

@@ -109,3 +109,42 @@ def test_skew_is_kept(history):
     succeed(history, 2.0)
 
     assert history.skew_s == -3.0
+
+
+def test_clocks_that_are_apart_are_told_once(history):
+    """With what to do about it; and once more when they agree again."""
+    with capture_logs() as logs:
+        for skew_s in (2.0, 45.0, -45.0, 31.0, 29.0, None, -60.0):
+            succeed(history, 1.0, skew_s=skew_s)
+
+    told = [
+        (entry["event"], entry["log_level"], entry["skew_s"]) for entry in logs if entry["event"].startswith("clock.")
+    ]
+    assert told == [
+        ("clock.skewed", "warning", 45.0),
+        ("clock.agreed", "info", 29.0),
+        ("clock.skewed", "warning", -60.0),
+    ]
+    assert history.skew_s == -60.0
+
+
+def test_drift_of_seconds_is_no_alarm(history):
+    """A Date has whole seconds, and its answer took some: peers' defect 27 is 1 to 3 s."""
+    with capture_logs() as logs:
+        succeed(history, 1.0, skew_s=3.0)
+
+    assert [entry["event"] for entry in logs] == ["token.fetched"]
+    assert history.skew_s == 3.0
+
+
+def test_a_token_from_the_store_ends_an_outage(history):
+    """It is told as recovery is, though nothing was fetched."""
+    history.note_failure(DOWN, 1.0, None)
+    with capture_logs() as logs:
+        history.note_adopted(build_token("abc", 3600.0, sent_at=5.0, dice=0.5), 11.0)
+
+    assert [(entry["event"], entry.get("age_s")) for entry in logs] == [
+        ("token.adopted", 6.0),
+        ("token.recovered", None),
+    ]
+    assert history.last_error is None

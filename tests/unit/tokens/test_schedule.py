@@ -130,6 +130,52 @@ def test_a_refusal_of_the_old_secret_that_comes_late_is_no_refusal(schedule):
     assert (schedule.due_at, schedule.is_refused) == (71.0, True)
 
 
+def test_another_replicas_call_is_looked_at_soon(schedule):
+    """Ten times a second while people wait, once a second while a token serves, and at the latest when it dies."""
+    schedule.leave(0.0, None)
+    assert schedule.due_at == 0.1
+
+    schedule.leave(10.0, 1000.0)
+    assert schedule.due_at == 11.0
+
+    schedule.leave(20.0, 20.5)
+    assert schedule.due_at == 20.5
+    assert not schedule.in_flight
+
+
+def test_a_need_hurries_the_look_and_not_the_call(schedule):
+    """The patient look becomes an urgent one."""
+    schedule.leave(0.0, 1000.0)
+
+    schedule.hasten(0.05)
+
+    assert schedule.due_at == 0.1
+
+
+def test_patience_with_another_replica_ends(schedule):
+    """After half of what a request waits, counted from the first look in vain; a look without need does not count."""
+    schedule.leave(0.0, 1000.0)
+    assert not schedule.is_tired(100.0, 5.0)
+
+    schedule.leave(100.0, None)
+    schedule.leave(102.0, None)
+
+    assert not schedule.is_tired(102.4, 5.0)
+    assert schedule.is_tired(102.5, 5.0)
+
+
+@pytest.mark.parametrize(
+    "end", [lambda schedule: schedule.succeed(1.0, 2.0), lambda schedule: schedule.fail(1.0, DOWN, None, 0.5)]
+)
+def test_patience_begins_anew_after_a_call(schedule, end):
+    """Whatever came of it."""
+    schedule.leave(0.0, None)
+
+    end(schedule)
+
+    assert not schedule.is_tired(100.0, 5.0)
+
+
 def test_repr(schedule):
     """The repr tells the state."""
     assert repr(schedule) == "<Schedule due_at=inf in_flight=True failures=0 is_refused=False>"
