@@ -11,6 +11,7 @@
     |   |   |-- TargetTooLong            414
     |   |   |-- HeadTooLarge             431
     |   |   |-- VersionNotSupported      505
+    |   |   |-- ClientLogin              401  a route that wants a person's login, and none that is believed
     |   |   |-- ClientNotAllowed         403  the client's address is in none of the listener's networks
     |   |   |-- TargetNotAllowed         403  absolute-form target to a host that no route names
     |   |   |-- CrossSite                403  a web page of another origin
@@ -146,6 +147,15 @@ class VersionNotSupported(ClientError):
     status = 505
     slug = "version"
     title = "The HTTP version is not supported"
+
+
+class ClientLogin(ClientError):
+    """A route that wants the login of a RapidSOS user, and no login came, or a wrong one."""
+
+    status = 401
+    slug = "client_login"
+    title = "A RapidSOS user's login is needed"
+    proxy_status = "http_request_denied"
 
 
 class ClientNotAllowed(ClientError):

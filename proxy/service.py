@@ -98,7 +98,7 @@ class Service:
         self._sources = build_sources(config, observer, tls=tls, resolver=resolver)
         self._relay = build_relay(
             config,
-            self._sources.by_name,
+            self._sources,
             observer,
             build_dialer(config, tls, resolver),
             log_bytes=config.traffic_log.bodies,

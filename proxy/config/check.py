@@ -25,6 +25,7 @@ _NEEDS = {
     "password": frozenset({"token_url", "client_id", "client_secret", "username", "password"}),
     "basic": frozenset({"username", "password"}),
 }
+_PERSON = frozenset({"username", "password"})
 _TOKEN_CALL_ONLY = frozenset({"request", "client_auth", "scope", "extra", "allow_plain_http"})
 _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "username", "password", "scope"})
 
@@ -35,6 +36,8 @@ def check_config(config: Config, problems: Problems) -> None:
     _check_places(config, problems)
     for name, credential in config.credential.items():
         _check_grant(f"credential.{name}", credential, problems)
+        _check_persons(f"credential.{name}", credential, problems)
+    _check_logins(config, problems)
     _check_urls(config, problems)
     _check_environments(config, problems)
     _check_outbound(config.outbound, problems)
@@ -78,7 +81,7 @@ def _check_allow(listener: Listener, problems: Problems) -> None:
 
 def _check_grant(key: str, credential: Credential, problems: Problems) -> None:
     """Compare the keys that are set with those that the grant takes."""
-    needed = _NEEDS[credential.grant]
+    needed = _NEEDS[credential.grant] - (_PERSON if credential.from_client is not None else frozenset())
     of_any_grant = frozenset().union(*_NEEDS.values())
     set_here = {name for name in of_any_grant if getattr(credential, name) is not None}
     for name in sorted(needed - set_here):
@@ -87,15 +90,46 @@ def _check_grant(key: str, credential: Credential, problems: Problems) -> None:
     if credential.grant == "basic":
         superfluous |= _TOKEN_CALL_ONLY & credential.model_fields_set
     for name in sorted(superfluous):
-        problems.add(
-            f"{key}.{name}", f'has no meaning with grant "{credential.grant}"', "remove it, or choose another grant"
-        )
+        if credential.from_client is not None and name in _PERSON:
+            problem, fix = f'has no meaning with from_client = "{credential.from_client}"', "remove one of them"
+        else:
+            problem, fix = f'has no meaning with grant "{credential.grant}"', "remove it, or choose another grant"
+        problems.add(f"{key}.{name}", problem, fix)
     for name in sorted(_OWN_PARAMETERS & credential.extra.keys()):
         problems.add(
             f"{key}.extra.{name}",
             "is a parameter that the proxy sends by itself",
             f"use the key {name} of the credential, or nothing",
         )
+
+
+def _check_persons(key: str, credential: Credential, problems: Problems) -> None:
+    """Compare the keys about persons with one another."""
+    way = credential.from_client
+    if way is not None and credential.grant != "password":
+        problems.add(f"{key}.from_client", "needs a grant of persons", 'write grant = "password", or remove it')
+    by_name = way is not None and way != "basic"
+    for name, example in (("users", "[{key}.users.alice] with username and password"), ("clients", '["10.20.3.0/24"]')):
+        if by_name and not getattr(credential, name):
+            problem = f'is missing, and from_client = "{way}" needs it'
+            problems.add(f"{key}.{name}", problem, f"add {example.format(key=key)}")
+        elif not by_name and getattr(credential, name):
+            problem = "has no meaning unless a field names a person"
+            problems.add(f"{key}.{name}", problem, 'remove it, or write from_client = "header:X-User"')
+
+
+def _check_logins(config: Config, problems: Problems) -> None:
+    """Refuse listeners on which persons' passwords would cross a network in clear."""
+    by_login = {name for name, credential in config.credential.items() if credential.from_client == "basic"}
+    routes = [route for route in config.route if route.credential in by_login]
+    for listener in config.listener:
+        if listener.allow_plain_http or listener.bind.is_loopback:
+            continue
+        names = [route.name for route in routes if route.match.listener in {None, listener.name}]
+        if names:
+            problem = f"is false, and passwords for route {names[0]} would cross the network to it in clear"
+            fix = "set it to true if the network between may see them, or bind the listener to 127.0.0.1"
+            problems.add(f"listener[{listener.name}].allow_plain_http", problem, fix)
 
 
 def _check_urls(config: Config, problems: Problems) -> None:

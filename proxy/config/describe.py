@@ -80,6 +80,10 @@ def _describe_credential(name: str, credential: Credential) -> Iterator[Sequence
     for key in _SECRETS:
         if (secret := getattr(credential, key)) is not None:
             yield "", key, secret.origin
+    if credential.from_client == "basic":
+        yield "", "username, password", "sent with each request by the client"
+    for user, person in credential.users.items():
+        yield "", f"user {user}", f"{person.username.origin}, {person.password.origin}"
 
 
 def _describe_store(store: Store) -> Iterator[Sequence[str]]:

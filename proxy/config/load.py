@@ -164,6 +164,12 @@ def _find_secrets(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
     ]
     if isinstance(credentials, dict):
         places += [(f"credential.{name}", table, _CREDENTIAL_SECRETS) for name, table in credentials.items()]
+        places += [
+            (f"credential.{name}.users.{user}", person, ("username", "password"))
+            for name, table in credentials.items()
+            if isinstance(table, dict) and isinstance(users := table.get("users"), dict)
+            for user, person in users.items()
+        ]
     for key, table, names in places:
         if isinstance(table, dict):
             yield from ((f"{key}.{name}", table, name) for name in names if name in table)

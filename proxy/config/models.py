@@ -54,10 +54,19 @@ class Listener(Model):
     """Client networks; loopback only when empty."""
     names: HostNames = ()
     """Host names that clients may use for this listener, beyond addresses, local names and routed hosts."""
+    allow_plain_http: StrictBool = False
+    """Whether persons' passwords may come here in clear (``from_client = "basic"``)."""
     allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_web_origin)], ...] = ()
     """Web origins (``https://cad.example``) whose pages may send requests here."""
     stub_token: StrictBool = False
     """Whether ``POST …/oauth/token`` is answered here, with a token that opens nothing."""
+
+
+class User(Model):
+    """A person whom clients may name."""
+
+    username: Secret
+    password: Secret
 
 
 class Credential(Model):
@@ -73,6 +82,12 @@ class Credential(Model):
     """With ``password`` and ``basic``."""
     password: Secret | None = None
     """With ``password`` and ``basic``."""
+    from_client: Annotated[str, AfterValidator(units.check_from_client)] | None = None
+    """Who says whose token it is, with ``password``: the client, by ``basic`` or by ``header:NAME``."""
+    users: dict[str, User] = Field(default_factory=dict)
+    """Those whom ``header:NAME`` may name, by what stands in it."""
+    clients: Networks = ()
+    """Networks whose clients may name them."""
     request: Literal["form", "json"] = "form"
     """How the token request's body is written."""
     client_auth: Literal["body", "basic"] = "body"

@@ -20,6 +20,7 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NOT_NAMING = frozenset({"authorization", "connection", "content-length", "host", "transfer-encoding", "via"})
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _IPV6 = 6
@@ -234,6 +235,16 @@ def check_place(text: str) -> str:
     kind, mark, name = text.partition(":")
     if text != "header" and not (kind == "query" and mark and _PARAMETER.fullmatch(name)):
         raise UnitError(text, "is no place for a token", 'write "header", or "query:" and a parameter, "query:token"')
+    return text
+
+
+def check_from_client(text: str) -> str:
+    """Refuse what does not tell how a client says whose token it wants: ``basic`` or ``header:NAME``."""
+    kind, mark, name = text.partition(":")
+    if text != "basic" and not (kind == "header" and mark and _TOKEN.fullmatch(name)):
+        raise UnitError(text, "is no way to name a person", 'write "basic", or "header:" and a name, "header:X-User"')
+    if name.lower() in _NOT_NAMING:
+        raise UnitError(text, "has a meaning of its own", 'choose a field of your clients\' own, "header:X-User"')
     return text
 
 

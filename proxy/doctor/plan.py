@@ -43,7 +43,7 @@ class _Plan:
     Attributes:
         corporate: Of the corporate proxy itself, where something goes through it.
         reach: Of each way to a host.
-        tokens: Of each credential that has tokens.
+        tokens: Of each credential that has tokens, unless it is for persons to prove themselves.
         upstreams: Of each way and credential that routes bring together.
     """
 
@@ -60,7 +60,11 @@ class _Plan:
         self._ways = list(dict.fromkeys([*self._token_ways.values(), *map(_lead, config.route)]))
         self.corporate = self._build_corporate()
         self.reach = {way: self._build_reach(way) for way in self._ways}
-        self.tokens = {name: self._build_token(name, way) for name, way in self._token_ways.items()}
+        self.tokens = {
+            name: self._build_token(name, way)
+            for name, way in self._token_ways.items()
+            if config.credential[name].from_client is None
+        }
         self.upstreams = {
             (_lead(route), route.credential): self._build_upstream(_lead(route), route.credential)
             for route in config.route
@@ -128,7 +132,9 @@ class _Plan:
 
     def _build_upstream(self, way: Destination, name: str) -> Check:
         routes = [route for route in self._config.route if (_lead(route), route.credential) == (way, name)]
-        probe = choose_probe(routes, is_basic=self._config.credential[name].grant == "basic")
+        credential = self._config.credential[name]
+        is_tried = credential.grant != "basic" and credential.from_client is None
+        probe = choose_probe(routes, is_tried=is_tried)
         place = Place("upstream", name)
         run = partial(check_upstream, place, way, probe, self._instruments)
         needs = (self.reach[way], self.tokens[name]) if name in self.tokens else (self.reach[way],)

@@ -45,12 +45,12 @@ LOCATION = Probe("/v1/location", 400, "a location without a caller")
 ALERT = Probe("/v1/alerts/alert-00000000-0000-0000-0000-000000000000", 404, "an alert that does not exist")
 """Documented: 404 for an unknown one, after the token was looked at."""
 NOTHING = Probe("/", None, "nothing", is_authorized=False)
-"""For Basic, which is tried by LIS requests alone: a wrong guess could lock the account."""
+"""For Basic, which LIS requests alone try, and for persons who prove themselves: a guess could lock an account."""
 
 
-def choose_probe(routes: Iterable[Route], *, is_basic: bool) -> Probe:
+def choose_probe(routes: Iterable[Route], *, is_tried: bool) -> Probe:
     """Choose the question by the routes that lead to an upstream: the alerts (EDX) host has an API of its own."""
-    if is_basic:
+    if not is_tried:
         return NOTHING
     return ALERT if any(map(_leads_to_alerts, routes)) else LOCATION
 

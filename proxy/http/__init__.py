@@ -8,7 +8,7 @@ authority  hosts and ports as they are written
 targets    what a request is for: its target and its Host, read as one URI
 admission  who may be asked for, and by whom, before any route is looked for
 headers    which fields pass, and the head that leaves
-basic      Basic credentials as a field's value (RFC 7617)
+basic      Basic credentials, built and read (RFC 7617)
 placement  a token in the query
 stub       the token endpoint for clients that speak OAuth themselves
 problem    the proxy's own answers

@@ -10,7 +10,10 @@ Towards the upstream we are a gateway, not a mere proxy: replacing Authorization
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from proxy.http.fields import build_section
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -65,6 +68,13 @@ def allows_reuse(head: ResponseHead) -> bool:
     HTTP/1.0 with keep-alive would be allowed to; such a peer is not worth the risk.
     """
     return head.minor == 1 and "close" not in head.section.derive(connection_options)
+
+
+def without_field(head: RequestHead, name: str) -> RequestHead:
+    """Return a head that lacks the fields of a name, which is in lower case."""
+    section = head.section
+    kept = [field for field, lower in zip(section.fields, section.names, strict=True) if lower != name]
+    return replace(head, section=build_section(kept))
 
 
 def build_upstream_head(

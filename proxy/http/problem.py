@@ -1,7 +1,7 @@
 """The proxy's own answers: problem documents, and OPTIONS that ends here.
 
-The rule of this file: whatever a detail holds, the answer stays well-formed; and it never asks for a login of the
-client's (no WWW-Authenticate), since the client has none to give.
+The rule of this file: whatever a detail holds, the answer stays well-formed; and it asks for a login only where a
+route takes one, since any other client has none to give.
 
 ``type`` is ``urn:rapidsos-auth-proxy:error:`` and the error's slug.  It names the kind of the problem for good and
 cannot be fetched (RFC 9457, section 3.1.1).
@@ -16,7 +16,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import MethodNotAllowed
+from proxy.errors import ClientLogin, MethodNotAllowed
 from proxy.http.admission import ALLOWED_METHODS
 from proxy.http.fields import Fields, build_section
 from proxy.http.head import ResponseHead
@@ -32,6 +32,8 @@ PROXY_NAME: Final = "rapidsos-proxy"
 LONGEST_DETAILS = 256
 """Characters of a detail in Proxy-Status; the document has all of it."""
 _ALLOW: Final = ("Allow", ", ".join(ALLOWED_METHODS))
+_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="RapidSOS", charset="UTF-8"')
+"""RFC 7617, section 2."""
 _ZERO = re.compile(r"0+")
 _NOT_IN_STRING = re.compile(r"[^ -~]")
 
@@ -68,6 +70,8 @@ def build_problem(error: ExchangeError, exchange_id: str, *, now: float) -> Answ
         fields.append(("Retry-After", str(error.retry_after_s)))
     if isinstance(error, MethodNotAllowed):
         fields.append(_ALLOW)  # RFC 9110, section 15.5.6
+    if isinstance(error, ClientLogin):
+        fields.append(_CHALLENGE)
     # Escaped to ASCII: a detail may quote what no UTF-8 encoder takes.
     return build_answer(error.status, fields, json.dumps(document).encode("ascii"), now)
 

@@ -7,6 +7,7 @@ asking     the request's way to the upstream, and what is kept of it for a secon
 answering  the answer's way to the client, or one of our own
 occupancy  who is here, in all and of each client, and whether there is room
 gate       who may send what, by which route, with whose token
+persons    whose token, where the client says so
 pool       the connections to one destination
 dial       a new connection: name, address, corporate proxy, TLS
 guard      which addresses a name may lead to: PURE

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from proxy.http.admission import Admission
 from proxy.relay.dial import Destination, Dialer
 from proxy.relay.gate import LOOPBACK, Gate, ListenerRules
+from proxy.relay.persons import ByLogin, ByName
 from proxy.relay.pool import Pool
 from proxy.relay.relay import Clocks, Relay
 from proxy.relay.turn import Turn
 from proxy.routing.table import RouteTable
+from proxy.tokens.build import name_user
 from proxy.tokens.clock import boottime
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proxy.config.models import Config, Listener
     from proxy.observer import Observer
+    from proxy.relay.persons import Persons
     from proxy.resolver import Resolver
-    from proxy.tokens.source import Source
+    from proxy.tokens.build import Sources
 
 PSEUDONYM_BYTES = 4
 """Of randomness in our name in Via: two proxies in a row are no loop, one proxy twice is."""
@@ -31,7 +34,7 @@ PSEUDONYM_BYTES = 4
 
 def build_relay(
     config: Config,
-    sources: Mapping[str, Source],
+    sources: Sources,
     observer: Observer,
     dialer: Dialer,
     *,
@@ -42,7 +45,7 @@ def build_relay(
 
     Args:
         config: Checked.
-        sources: By credential.
+        sources: Of tokens.
         observer: Is told of each exchange that closes.
         dialer: Opens connections to upstreams.
         log_bytes: How much of a body the traffic log wants.
@@ -54,7 +57,7 @@ def build_relay(
     gate = Gate(
         {listener.name: _build_rules(listener, routes, pseudonym) for listener in config.listener},
         routes,
-        sources,
+        {**sources.by_name, **_build_persons(config, sources)},
         _build_pools(config, routes, dialer, turn),
         is_log_full=is_log_full,
         wall_clock=time.time,
@@ -80,6 +83,18 @@ def find_machine_names() -> frozenset[str]:
     """Return what this machine calls itself; DNS is not asked, since it may not answer."""
     name = socket.gethostname().lower()
     return frozenset({name, name.partition(".")[0]}) - {""}
+
+
+def _build_persons(config: Config, sources: Sources) -> dict[str, Persons]:
+    """Build, for each credential where the client says whose token it wants, what finds the person."""
+    persons: dict[str, Persons] = {}
+    for name, credential in config.credential.items():
+        if name in sources.people:
+            persons[name] = ByLogin(sources.people[name])
+        elif credential.from_client is not None:
+            users = {user: sources.by_name[name_user(name, user)] for user in credential.users}
+            persons[name] = ByName(credential.from_client.removeprefix("header:"), credential.clients, users)
+    return persons
 
 
 def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> ListenerRules:

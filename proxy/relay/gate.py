@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from proxy.errors import ClientNotAllowed, LogFull
 from proxy.http.problem import build_options_answer, is_answered_here
 from proxy.http.stub import build_stub_token_answer, is_token_request
+from proxy.relay.persons import Persons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,12 +44,14 @@ class Admitted:
 
     Attributes:
         path: Path and query for the upstream, byte for byte as the route leaves them.
+        kept_back: A field of the client's, in lower case, that does not go on; None for no such one.
     """
 
     route: CompiledRoute
     path: str
     source: Source
     pool: Pool
+    kept_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +84,7 @@ class Gate:
         self,
         rules: Mapping[str, ListenerRules],
         routes: RouteTable,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, Source | Persons],
         pools: Mapping[str, Pool],
         *,
         is_log_full: Callable[[], bool],
@@ -92,14 +95,15 @@ class Gate:
         Args:
             rules: By listener.
             routes: The route table.
-            sources: By credential.
+            sources: By credential; where the client says whose token it wants, what finds that person's.
             pools: By route; routes to the same destination share one.
             is_log_full: Whether exchanges are refused because the traffic log cannot take their records.
             wall_clock: Gives seconds since the epoch.
         """
         self._rules = rules
         self._routes = routes
-        self._sources = sources
+        self._sources = {name: source for name, source in sources.items() if not isinstance(source, Persons)}
+        self._persons = {name: source for name, source in sources.items() if isinstance(source, Persons)}
         self._pools = pools
         self._is_log_full = is_log_full
         self._wall_clock = wall_clock
@@ -136,7 +140,8 @@ class Gate:
 
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
-            LogFull: If the proxy cannot take it now.
+            ClientLogin: If its route wants a person's login, and there is none that is believed.
+            LogFull, Overloaded: If the proxy cannot take it now.
             ClientError: As ``Admission.admit`` and ``RouteTable.match`` do.
         """
         client = self.check_client(exchange.listener, exchange.client)
@@ -154,4 +159,10 @@ class Gate:
         route = matched.route
         exchange.route = route.name
         exchange.credential = route.credential
-        return Admitted(route, matched.path, self._sources[route.credential], self._pools[route.name])
+        pool = self._pools[route.name]
+        persons = self._persons.get(route.credential)
+        if persons is None:
+            return Admitted(route, matched.path, self._sources[route.credential], pool)
+        chosen = persons.choose(head, client)
+        exchange.user = chosen.user
+        return Admitted(route, matched.path, chosen.source, pool, persons.field)

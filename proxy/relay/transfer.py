@@ -35,7 +35,7 @@ from proxy.exchange import (
     Attempt,
     Exchange,
 )
-from proxy.http.headers import build_upstream_head
+from proxy.http.headers import build_upstream_head, without_field
 from proxy.http.placement import place_in_query
 from proxy.http.problem import Answer, build_problem
 from proxy.relay.answering import Answering
@@ -139,6 +139,8 @@ class Transfer:
             self._answer_here(admitted)
             return
         self._admitted = admitted
+        if admitted.kept_back is not None:
+            self._request = without_field(self._request, admitted.kept_back)
         if not admitted.route.replay:
             self._asking.forgo_replay()
         token = self._admitted.source.current()

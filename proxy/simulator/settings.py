@@ -42,6 +42,8 @@ class SimulatorSettings(Model):
     username: str = "dispatcher@psap.example"
     """The person of the password grant."""
     password: Hidden = Secret("simulator-password", "simulator")
+    people: dict[str, Hidden] = Field(default_factory=dict)
+    """More of them: passwords by user name."""
     basic_username: str = "simulator-lis"
     """The Basic credential of LIS and of the ELS hook."""
     basic_password: Hidden = Secret("simulator-lis-password", "simulator")

@@ -173,7 +173,8 @@ class TokenServer(Collection[IssuedToken]):
     def _check_person(self, call: TokenCall) -> str:
         username = call.fields.get("username", "")
         password = call.fields.get("password", "")
-        if username != self._settings.username or not _is_same(password, self._settings.password):
+        known = {**self._settings.people, self._settings.username: self._settings.password}.get(username)
+        if known is None or not _is_same(password, known):
             self.wrong_passwords += 1
             raise wrong_password()
         return username

@@ -356,3 +356,70 @@ def test_what_the_route_table_objects_to_is_told_by_the_routes_name(refuse, soun
 
     assert told.startswith("test.toml: 2 problems")
     assert 'test.toml: route[ingress].credential: there is no credential "cor"\n  fix: did you mean "core"?' in told
+
+
+def persons(sound, **keys):
+    """Turn the credential into one of persons; return it."""
+    credential = sound["credential"]["core"] = {
+        "grant": "password",
+        "token_url": "https://api-sandbox.rapidsos.com/oauth/v2/token",
+        "client_id": "id",
+        "client_secret": SECRET,
+        **keys,
+    }
+    return credential
+
+
+ALICE = {"alice": {"username": "alice@psap.example", "password": SECRET}}
+
+
+def test_persons_may_prove_themselves_on_this_machine(build, sound):
+    """No password crosses a network; name and password are not the configuration's."""
+    persons(sound, from_client="basic")
+
+    assert build(sound).credential["core"].username is None
+
+
+def test_passwords_cross_no_network_in_clear_unless_told(refuse, build, sound):
+    """The listener whose route wants logins must say that its network may see them."""
+    persons(sound, from_client="basic")
+    sound["listener"][0] |= {"bind": "10.20.0.5:8080", "allow": ["10.20.0.0/16"]}
+
+    assert "listener[cad].allow_plain_http: is false, and passwords for route" in refuse(sound)
+    sound["listener"][0]["allow_plain_http"] = True
+
+    assert build(sound).listener[0].allow_plain_http
+
+
+def test_users_have_their_secrets_read(build, sound):
+    """Each from its own source."""
+    persons(sound, from_client="header:X-Dispatcher", users=ALICE, clients=["127.0.0.0/8"])
+    user = build(sound).credential["core"].users["alice"]
+
+    assert (user.username.reveal(), user.password.origin) == ("alice@psap.example", "env CORE_SECRET")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"from_client": "cookie"}, 'credential.core.from_client: "cookie" is no way to name a person'),
+        ({"from_client": "header:Host"}, "has a meaning of its own"),
+        ({"from_client": "header:X-User", "clients": ["10.0.0.0/8"]}, "credential.core.users: is missing"),
+        ({"from_client": "header:X-User", "users": ALICE}, "credential.core.clients: is missing"),
+        ({"from_client": "basic", "users": ALICE}, "credential.core.users: has no meaning"),
+        (
+            {"from_client": "basic", "username": "u"},
+            'core.username: has no meaning with from_client = "basic"',
+        ),
+        (
+            {"from_client": "basic", "grant": "client_credentials"},
+            "core.from_client: needs a grant of persons",
+        ),
+        ({}, 'credential.core.password: is missing, and grant "password" needs it'),
+    ],
+)
+def test_what_is_said_of_persons_must_make_sense(refuse, sound, keys, told):
+    """Each with the key and the fix."""
+    persons(sound, **keys)
+
+    assert told in refuse(sound)

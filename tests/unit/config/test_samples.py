@@ -23,6 +23,7 @@ from proxy.config.models import (
     Store,
     Timeouts,
     TrafficLog,
+    User,
 )
 
 ENVIRON = {
@@ -35,6 +36,7 @@ ENVIRON = {
 TABLES = [
     (Listener, lambda document: document["listener"][0]),
     (Credential, lambda document: document["credential"]["core"]),
+    (User, lambda document: document["credential"]["dispatchers"]["users"]["alice"]),
     (Route, lambda document: document["route"][0]),
     (Match, lambda document: document["route"][0]["match"]),
     (DeadToken, lambda document: document["route"][1]["dead_token"][0]),
@@ -127,6 +129,7 @@ def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, mo
         Route: config.route[0],
         Match: config.route[0].match,
         DeadToken: config.route[1].dead_token[0],
+        User: config.credential["dispatchers"].users["alice"],
         Rotate: config.traffic_log.rotate,
     }.get(model) or next(value for value in vars(config).values() if isinstance(value, model))
     examples = {Route: {"match", "strip"}, Match: {"path"}, Credential: {"token_url", "client_id", "client_secret"}}

@@ -27,12 +27,12 @@ def route(upstream="https://api.rapidsos.com", **match):
 )
 def test_the_question_is_one_that_the_host_knows(routes, probe):
     """The alerts host has an API of its own."""
-    assert choose_probe(routes, is_basic=False) is probe
+    assert choose_probe(routes, is_tried=True) is probe
 
 
 def test_a_login_is_not_tried():
     """Whatever the host."""
-    assert choose_probe([route("https://edx.rapidsos.com")], is_basic=True) is NOTHING
+    assert choose_probe([route("https://edx.rapidsos.com")], is_tried=False) is NOTHING
 
 
 def test_the_question_is_a_get_without_a_caller():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import errors
-from proxy.errors import ExchangeError, Malformed, MethodNotAllowed, NoToken, UpstreamTLS
+from proxy.errors import ClientLogin, ExchangeError, Malformed, MethodNotAllowed, NoToken, UpstreamTLS
 from proxy.http.authority import parse_authority
 from proxy.http.head import parse_request_head, parse_response_head
 from proxy.http.headers import build_own_head
@@ -57,7 +57,7 @@ def test_problem_says_what_the_error_says():
 
 @pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
 def test_every_error_has_an_answer(error):
-    """Status, slug and title of each class make a document; a login is never asked for."""
+    """Status, slug and title of each class make a document; a login is asked for where a route takes one."""
     answer = build_problem(error(), "x", now=NOW)
     document = json.loads(answer.body)
 
@@ -65,7 +65,7 @@ def test_every_error_has_an_answer(error):
     assert document["type"].endswith(f":{error.slug}")
     assert document["detail"] == error.title
     assert "retry-after" not in answer.head.names
-    assert "www-authenticate" not in answer.head.names
+    assert ("www-authenticate" in answer.head.names) is (error is ClientLogin)
     assert answer.head.all("allow") == (
         ["GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"] if error is MethodNotAllowed else []
     )

@@ -1,0 +1,101 @@
+"""Whose token a request goes with, where that is for the client to say: by its Basic login, or by a name in a field.
+
+The rule of this file: what proves or names a person is read once, strictly, and never reaches the upstream.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
+from proxy.http.basic import parse_basic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from proxy.config.units import Network
+    from proxy.http.head import RequestHead
+    from proxy.tokens.people import People
+    from proxy.tokens.source import Source
+
+    Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The person of one request.
+
+    Attributes:
+        user: His name, for the record.
+    """
+
+    user: str
+    source: Source
+
+
+class Persons(ABC):
+    """Finds the person of a request.
+
+    Attributes:
+        field: The field that names him, in lower case; it is kept from the upstream.
+    """
+
+    field: str
+
+    @abstractmethod
+    def choose(self, head: RequestHead, client: Address) -> Chosen:
+        """Return whose token the request goes with.
+
+        Raises:
+            ClientLogin: If it is not said, or not believed.
+            ClientNotAllowed: If this client may not say it.
+        """
+
+
+class ByLogin(Persons):
+    """``from_client = "basic"``: the client sends the person's name and password."""
+
+    field = "authorization"
+
+    def __init__(self, people: People) -> None:
+        """Find them among ``people``."""
+        self._people = people
+
+    def choose(self, head: RequestHead, client: Address) -> Chosen:  # noqa: ARG002 (a password proves itself anywhere)
+        """See ``Persons``."""
+        values = head.all("authorization")
+        login = parse_basic(values[0]) if len(values) == 1 else None
+        if login is None:
+            detail = "this route needs the login of a RapidSOS user, as Basic (RFC 7617)"
+            raise ClientLogin(detail)
+        username, password = login
+        return Chosen(username, self._people.find(username, password))
+
+
+class ByName(Persons):
+    """``from_client = "header:…"``: the client names a user whose password the configuration has."""
+
+    def __init__(self, field: str, clients: tuple[Network, ...], users: Mapping[str, Source]) -> None:
+        """Let ``clients`` name one of ``users`` in ``field``."""
+        self.field = field.lower()
+        self._name = field
+        self._clients = clients
+        self._users = users
+
+    def choose(self, head: RequestHead, client: Address) -> Chosen:
+        """See ``Persons``."""
+        if not any(client in network for network in self._clients):
+            detail = f"{client} is in none of the networks that may name a user; see clients of the credential"
+            raise ClientNotAllowed(detail)
+        values = head.all(self.field)
+        if len(values) != 1:
+            detail = f"this route needs {self._name} once, with the name of a user"
+            raise Malformed(detail)
+        source = self._users.get(values[0])
+        if source is None:
+            detail = f"{self._name} names no user of the credential"
+            raise ClientNotAllowed(detail)
+        return Chosen(values[0], source)

@@ -1,0 +1,228 @@
+"""The persons of one credential: each proves himself with every request, and has a token of his own.
+
+A client that can send nothing but Basic gets its user's token by the password grant.  Who a person is, is the name and
+the password together: one person's token is never another's, and whoever guesses at a neighbour's password locks
+nobody out but the guess.
+
+The rule of this file: a person is kept under a keyed hash, and forgotten, password and all, when his token's life has
+passed since he last asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
+
+from proxy.config.secret import Secret
+from proxy.errors import ClientLogin, NoToken, Overloaded
+from proxy.tasks import Tasks
+from proxy.tokens import policy
+from proxy.tokens.bearer import BearerSource
+from proxy.tokens.cache import build_cache
+from proxy.tokens.report import build_subject
+from proxy.tokens.store import MemoryStore
+from proxy.tokens.token import CredentialStatus, build_token_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.models import Credential
+    from proxy.tokens.bearer import Shared
+    from proxy.tokens.token import Token, TokenKey
+
+MOST_PEOPLE: Final = 1000
+"""With a token each; a centre has fewer, and whoever makes names up must not fill the memory."""
+MOST_REFUSED: Final = 10_000
+"""Guesses remembered; what is forgotten is merely asked again."""
+LOOK_S: Final = 15.0
+"""Between two looks at who has gone."""
+CLIENTS_FAULT: Final = frozenset({"invalid_client", "invalid_scope", "unauthorized_client", "unsupported_grant_type"})
+"""RFC 6749, section 5.2: what these say is about the proxy's configuration."""
+WHERE: Final = "sent as Basic by the client"
+
+
+class Person(BearerSource):
+    """One person's token.
+
+    Attributes:
+        asked_at: Clock seconds of his last request.
+    """
+
+    def __init__(
+        self, name: str, credential: Credential, key: TokenKey, shared: Shared, refused: Callable[[], None]
+    ) -> None:
+        """Prepare; ``refused`` is called when the authorization server does not believe him."""
+        super().__init__(name, credential, key, shared)
+        self._refused = refused
+        self.asked_at = shared.clock.now()
+
+    @property
+    def life_s(self) -> float:
+        """Of the token in hand, in seconds."""
+        token = self.current()
+        return policy.DEFAULT_LIFE_S if token is None else token.life_s
+
+    async def wait(self) -> Token:
+        """Wait for a token.
+
+        Raises:
+            ClientLogin: If the name and the password are refused.
+            NoToken: If none came in time, for another reason.
+        """
+        try:
+            return await super().wait()
+        except NoToken:
+            if not self._is_disbelieved:
+                raise
+            self._refused()
+            raise build_refusal() from None
+
+    @property
+    def _is_disbelieved(self) -> bool:
+        """Whether it is the person that was refused, and not the client id that the proxy sent along."""
+        error = self._history.last_error
+        return error is not None and error.refused and error.code not in CLIENTS_FAULT
+
+    def renew_client(self, credential: Credential, hash_key: bytes) -> None:
+        """Send another client id or secret from the next call on."""
+        own = {"username": self._credential.username, "password": self._credential.password, "from_client": None}
+        credential = credential.model_copy(update=own)
+        self.renew_credential(credential, build_token_key(credential, hash_key))
+
+
+class People:
+    """All who have asked of late."""
+
+    def __init__(self, name: str, credential: Credential, shared: Shared, hash_key: bytes) -> None:
+        """Begin with nobody.
+
+        Args:
+            name: Of the credential.
+            credential: Without a person's name and password.
+            shared: What the sources of the process have in common.
+            hash_key: A random secret, so that what persons are kept under tells nothing about their passwords.
+        """
+        self.name = name
+        self._credential = credential
+        # Not the others' cache, which must not be crowded; and a person proves himself anew after a restart.
+        cache = build_cache(shared.clock.now, MOST_PEOPLE)
+        self._shared = replace(shared, cache=cache, store=MemoryStore())
+        self._hash_key = hash_key
+        self._now = shared.clock.now
+        self._people: dict[bytes, Person] = {}
+        self._refused: TTLCache[bytes, None] = TTLCache(MOST_REFUSED, policy.REFUSED_PAUSE_S, timer=shared.clock.now)
+        self._tasks = Tasks()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._people)
+
+    def find(self, username: str, password: str) -> Person:
+        """Return the source of a person's token.
+
+        Raises:
+            ClientLogin: If this name with this password was refused a short while ago.
+            Overloaded: If there are too many, and all of them have asked of late.
+        """
+        key = self._hash(username, password)
+        person = self._people.pop(key, None)
+        if person is None:
+            if key in self._refused:
+                raise build_refusal()
+            self._make_room()
+            person = self._build(key, username, password)
+        self._people[key] = person  # the last in the dictionary is the last that asked
+        person.asked_at = self._now()
+        return person
+
+    async def start(self) -> None:
+        """Begin to look at who has gone."""
+        _ = self._tasks.start(self._forget_the_gone(), name=f"people of {self.name}")
+
+    async def stop(self) -> None:
+        """Forget all; those who wait get NoToken."""
+        people, self._people = self._people, {}
+        await self._tasks.stop()
+        await asyncio.gather(*(person.stop() for person in people.values()))
+
+    def renew(self, credential: Credential) -> None:
+        """Use another client secret for the calls of those who come, and of those who are here."""
+        self._credential = credential
+        for person in self._people.values():
+            person.renew_client(credential, self._hash_key)
+
+    def status(self) -> CredentialStatus:
+        """Return how the credential stands: usable, since it is each person's login that decides."""
+        statuses = [person.status() for person in self._people.values()]
+        failed = [status for status in statuses if status.last_error is not None]
+        subject = build_subject(self.name, self._credential)
+        return CredentialStatus(
+            name=subject.name,
+            grant=subject.grant,
+            token_url=subject.token_url,
+            usable=True,
+            fingerprint=None,
+            expires_in_s=None,
+            next_refresh_in_s=None,
+            last_error=failed[-1].last_error if failed else None,
+            last_error_ago_s=failed[-1].last_error_ago_s if failed else None,
+            fetches=sum(status.fetches for status in statuses),
+            failures=sum(status.failures for status in statuses),
+            skew_s=next((status.skew_s for status in reversed(statuses) if status.skew_s is not None), None),
+            next_step=failed[-1].next_step if failed else None,
+        )
+
+    def _hash(self, username: str, password: str) -> bytes:
+        # JSON, because it cannot be read two ways: joined strings could.
+        return hmac.digest(self._hash_key, json.dumps([username, password]).encode(), hashlib.sha256)
+
+    def _build(self, key: bytes, username: str, password: str) -> Person:
+        login = {"username": Secret(username, WHERE), "password": Secret(password, WHERE), "from_client": None}
+        credential = self._credential.model_copy(update=login)
+        token_key = build_token_key(credential, self._hash_key)
+        person = Person(self.name, credential, token_key, self._shared, lambda: self._refuse(key))
+        _ = self._tasks.start(person.start(), name=f"person of {self.name}")
+        return person
+
+    def _refuse(self, key: bytes) -> None:
+        self._refused[key] = None
+        self._drop(key)
+
+    def _drop(self, key: bytes) -> None:
+        person = self._people.pop(key, None)
+        if person is not None:
+            _ = self._tasks.start(person.stop(), name=f"person of {self.name}")
+
+    def _make_room(self) -> None:
+        """Forget whoever has not asked for longest, if there are too many."""
+        if len(self._people) < MOST_PEOPLE:
+            return
+        longest = next(iter(self._people))
+        if self._now() - self._people[longest].asked_at < self._shared.wait_s:
+            detail = f"more than {MOST_PEOPLE} persons have asked within {self._shared.wait_s:g} s"
+            raise Overloaded(detail, retry_after_s=1)
+        self._drop(longest)
+
+    async def _forget_the_gone(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.forget_the_gone()
+
+    def forget_the_gone(self) -> None:
+        """Forget everybody whose token's life has passed since he last asked."""
+        now = self._now()
+        for key, person in list(self._people.items()):
+            if now - person.asked_at > person.life_s:
+                self._drop(key)
+
+
+def build_refusal() -> ClientLogin:
+    """Build the error for a name and a password that were refused."""
+    detail = "RapidSOS does not accept this name and password; the same pair is not tried again for a minute"
+    return ClientLogin(detail)

@@ -1,0 +1,192 @@
+"""Each dispatcher with a token of his own, over real sockets: by his login, or by a name in a field."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.records import read_records
+from harness.running import RawClient, RunningProxy, build_document, running_proxy
+
+from proxy.config.secret import Secret
+from proxy.http.basic import build_basic
+from proxy.simulator.server import Simulator
+from proxy.simulator.settings import SimulatorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PASSWORDS = {"alice": "alices-own-password", "bob": "bobs-own-password"}
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """Run a simulated RapidSOS that knows two persons."""
+    people = {name: Secret(password, "test") for name, password in PASSWORDS.items()}
+    simulator = Simulator(SimulatorSettings(people=people))
+    await simulator.start()
+    yield simulator
+    await simulator.stop()
+
+
+def document(simulator: Simulator, log: Path | None = None, **keys: Any) -> dict[str, Any]:
+    """Describe a proxy whose route wants a person."""
+    described = build_document(simulator.url, f"{simulator.url}/oauth/v2/token")
+    described["credential"]["core"] |= {"grant": "password", **keys}
+    if log is not None:
+        described["traffic_log"] = {"path": str(log)}
+    return described
+
+
+def get(*fields: str) -> bytes:
+    """Build a request with these fields."""
+    return "\r\n".join(["GET /api/v1/echo HTTP/1.1", "Host: proxy", *fields, "", ""]).encode()
+
+
+def ask_as(user: str, password: str) -> bytes:
+    """Build the request of a client that sends a login."""
+    return get(f"Authorization: {build_basic(user, password)}")
+
+
+def users_seen(simulator: Simulator) -> list[str | None]:
+    """Return, for each request that arrived, whose token it had."""
+    owners = {issued.value: issued.username for issued in simulator.tokens}
+    return [owners.get(seen.bearer or "") for seen in simulator.requests]
+
+
+async def test_a_basic_login_becomes_its_persons_token(simulator: Simulator, tmp_path: Path) -> None:
+    """Each is served as himself; the login goes no further, and no log has the password."""
+    log = tmp_path / "traffic.jsonl"
+    async with running_proxy(document(simulator, log, from_client="basic"), with_tokens=False) as proxy:
+        for user in ("alice", "bob", "alice"):
+            answer = await proxy.talk(ask_as(user, PASSWORDS[user]))
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        await proxy.stop()
+        records = read_records(log)
+
+        assert users_seen(simulator) == ["alice", "bob", "alice"]
+        assert simulator.token_requests.total == 2
+        assert [record["user"] for record in records] == ["alice", "bob", "alice"]
+        text = log.read_text()
+        for user, password in PASSWORDS.items():
+            assert password not in text
+            assert build_basic(user, password).removeprefix("Basic ") not in text
+        assert all(name.lower() != "authorization" or value.startswith("Bearer ") for name, value in sent(simulator))
+
+
+def sent(simulator: Simulator) -> list[tuple[str, str]]:
+    """Return every field that RapidSOS got."""
+    return [field for seen in simulator.requests for field in seen.headers]
+
+
+async def test_a_hundred_requests_of_one_person_cost_one_token_call(simulator: Simulator) -> None:
+    """Also when all of them come before there is a token."""
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        answers = await asyncio.gather(*(proxy.talk(request) for _ in range(100)))
+
+        assert {answer.split()[1] for answer in answers} == {b"200"}
+        assert simulator.token_requests.total == 1
+
+
+@pytest.mark.parametrize("fields", [(), ("Authorization: Bearer something",), ("Authorization: Basic !",)])
+async def test_without_a_login_the_client_is_asked_for_one(simulator: Simulator, fields: tuple[str, ...]) -> None:
+    """401 with a challenge that any old client understands; RapidSOS hears nothing."""
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        answer = await proxy.talk(get(*fields))
+
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b'\r\nWWW-Authenticate: Basic realm="RapidSOS", charset="UTF-8"\r\n' in answer
+        assert b"error:client_login" in answer
+        assert simulator.token_requests.total == 0
+        assert len(simulator.requests) == 0
+
+
+async def test_a_wrong_password_is_told_and_tried_once(simulator: Simulator) -> None:
+    """However often the client repeats it; a neighbour's guesses keep nobody out."""
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        wrong = [await proxy.talk(ask_as("alice", "guess")) for _ in range(5)]
+        guesses = [await proxy.talk(ask_as("alice", f"guess {number}")) for number in range(20)]
+        right = await proxy.talk(ask_as("alice", PASSWORDS["alice"]))
+
+        assert {answer.split()[1] for answer in [*wrong, *guesses]} == {b"401"}
+        assert right.startswith(b"HTTP/1.1 200 ")
+        assert simulator.tokens.wrong_passwords == 21
+        assert users_seen(simulator) == ["alice"]
+
+
+async def test_a_revoked_persons_token_is_replaced_once(simulator: Simulator) -> None:
+    """As any token is: the request still succeeds, as the same person."""
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        await proxy.talk(request)
+        simulator.tokens.revoke_all()
+        answer = await proxy.talk(request)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert users_seen(simulator)[-1] == "alice"
+        assert simulator.token_requests.total == 2
+
+
+@pytest.fixture
+async def by_name(simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunningProxy]:
+    """Run a proxy whose clients name a user; those of one network may."""
+    users = {
+        name: {"username": Secret(name, "test"), "password": Secret(password, "test")}
+        for name, password in PASSWORDS.items()
+    }
+    keys = {"from_client": "header:X-Dispatcher", "users": users, "clients": ["127.0.0.1/32"]}
+    async with running_proxy(document(simulator, tmp_path / "traffic.jsonl", **keys), with_tokens=False) as proxy:
+        await proxy.recorder.wait_fetches(2)
+        yield proxy
+
+
+async def test_a_named_user_is_served_as_himself(simulator: Simulator, by_name: RunningProxy, tmp_path: Path) -> None:
+    """His token was there before he asked; the field that names him does not reach RapidSOS, and stands in the log."""
+    for user in ("bob", "alice"):
+        answer = await by_name.talk(get(f"X-Dispatcher: {user}", "X-Other: stays"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    await by_name.stop()
+    records = read_records(tmp_path / "traffic.jsonl")
+
+    assert users_seen(simulator) == ["bob", "alice"]
+    assert simulator.token_requests.total == 2
+    names = [name.lower() for name, _ in sent(simulator)]
+    assert "x-dispatcher" not in names
+    assert names.count("x-other") == 2
+    assert [record["user"] for record in records] == ["bob", "alice"]
+    assert ["X-Dispatcher", "bob"] in records[0]["request"]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "slug"),
+    [
+        ((), 400, "malformed"),
+        (("X-Dispatcher: alice", "X-Dispatcher: bob"), 400, "malformed"),
+        (("X-Dispatcher: mallory",), 403, "client_not_allowed"),
+    ],
+)
+async def test_who_is_not_one_of_the_users_is_refused(
+    simulator: Simulator, by_name: RunningProxy, fields: tuple[str, ...], status: int, slug: str
+) -> None:
+    """Nobody's request goes as somebody else's."""
+    answer = await by_name.talk(get(*fields))
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"].endswith(f":{slug}")
+    assert len(simulator.requests) == 0
+
+
+async def test_a_client_of_another_network_may_name_nobody(simulator: Simulator, by_name: RunningProxy) -> None:
+    """Though the listener lets it in for other routes."""
+    client = RawClient(*await asyncio.open_connection("127.0.0.1", by_name.port, local_addr=("127.0.0.9", 0)))
+    client.send(get("X-Dispatcher: alice"))
+    head, body = await client.read_answer()
+    client.close()
+
+    assert head.startswith(b"HTTP/1.1 403 ")
+    assert b"client_not_allowed" in body
+    assert len(simulator.requests) == 0
