@@ -448,6 +448,23 @@ async def test_a_secret_that_changes_in_a_turn_ends_the_turn_that_was_begun(
     assert shelf.token.access_token == "token-2"
 
 
+async def test_an_operator_waits_for_the_call_of_another_replica(replica, shelf, timeline, begin):
+    """That is not the outcome that was asked for; what the other brings is."""
+    source = replica()
+    await source.start()
+    await timeline.advance(1.0)
+    shelf.holder = "another replica"
+
+    task = begin(source.refresh())
+    await timeline.advance(5.0)
+    assert not task.done()
+    shelf.put(StoredToken("of-the-other", 3600.0, 0.0))
+    await timeline.advance(1.0)
+
+    assert task.result().fingerprint == source.current().fingerprint
+    assert source.current().authorization == "Bearer of-the-other"
+
+
 class Broken(Replica):
     """A store with a defect."""
 
