@@ -10,16 +10,22 @@ are data.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
-from typing import NoReturn
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import unquote_to_bytes
 
 from proxy.errors import Malformed
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MOST_DECODINGS = 3
 """How often an upstream and what stands before it might decode a path, each believing to be the only one."""
-_OVERLONG = (("\xc0\xae", "."), ("\xc0\xaf", "/"), ("\xc1\x9c", "/"))
-"""UTF-8 that is none, and that lax decoders take for ``.``, ``/`` and a backslash (RFC 3629, section 10)."""
+_UNICODE = re.compile(rb"%u([0-9a-fA-F]{4})")
+"""Microsoft's; never a standard."""
+_SLASHES = str.maketrans("\u2044\u2215", "//")
+"""Fraction and division slash: IIS takes them for what they look like, NFKC does not."""
 _PARAMETERS = re.compile(r"[;?#][^/]*")
 """Servlet containers cut ``;…`` off each segment; ``?`` and ``#`` were encoded, or would not be in the path."""
 _DOTS = frozenset({".", ".."})
@@ -93,20 +99,41 @@ def normal_form(path: str) -> str:
 
 
 def _decode(path: str) -> str:
-    """Take the query off ``path``, and decode it as often as an upstream might."""
-    text = path.partition("?")[0]
+    """Take the query off ``path``, and decode it as often, and as laxly, as an upstream might."""
+    data = path.partition("?")[0].encode()
     for _ in range(MOST_DECODINGS):
-        if "%" not in text:
+        before, data = data, _decode_once(data)
+        if data == before:
             break
-        text = unquote(text, "latin-1")
-    return text
+    return data.decode("latin-1")
+
+
+def _decode_once(data: bytes) -> bytes:
+    data = _UNICODE.sub(lambda match: chr(int(match[1], 16)).encode("utf-8", "surrogatepass"), unquote_to_bytes(data))
+    for spelling, plain in _OVERLONG:
+        data = data.replace(spelling, plain)
+    if data.isascii():
+        return data
+    # U+FF0E is a full stop to whoever maps "compatible" characters, as Windows does between code pages.
+    text = unicodedata.normalize("NFKC", data.decode("utf-8", "surrogateescape"))
+    return text.translate(_SLASHES).encode("utf-8", "surrogateescape")
 
 
 def _split(text: str) -> list[str]:
     """Split a decoded path as the most eager upstream would: without parameters, backslashes taken for slashes."""
-    for spelling, plain in _OVERLONG:
-        text = text.replace(spelling, plain)
     return [segment.strip() for segment in _PARAMETERS.sub("", text.replace("\\", "/")).split("/")]
+
+
+def _spell_overlong(plain: bytes) -> Iterator[bytes]:
+    """Yield UTF-8 that is none, and that lax decoders take for one ASCII character (RFC 3629, section 10)."""
+    high, low = divmod(plain[0], 0x40)
+    for lead in (b"\xfc\x80\x80\x80", b"\xf8\x80\x80", b"\xf0\x80", b"\xe0"):
+        yield lead + bytes((0x80 | high, 0x80 | low))
+    # Some take whatever follows for the rest.
+    yield from (bytes((0xC0 | high, rest | low)) for rest in (0x80, 0x00, 0x40, 0xC0))
+
+
+_OVERLONG = [(spelling, plain) for plain in (b".", b"/", b"\\", b"\0", b"%") for spelling in _spell_overlong(plain)]
 
 
 def _refuse(detail: str) -> NoReturn:
