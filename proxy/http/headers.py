@@ -36,9 +36,28 @@ HOP_BY_HOP = frozenset(
     }
 )
 """RFC 9110, section 7.6.1; ``Trailer`` too, since trailers are dropped (framing.py)."""
-NOT_TO_UPSTREAM = HOP_BY_HOP | {"authorization", "forwarded", "host"}
-"""And ``X-Forwarded-*``: a legacy client has nothing true to say there, and the site's inside is not RapidSOS's
-business.  Host is written anew."""
+NOT_TO_UPSTREAM = HOP_BY_HOP | {
+    "authorization",
+    "content_length",
+    "forwarded",
+    "host",
+    "true-client-ip",
+    "x-client-ip",
+    "x-host",
+    "x-http-host-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+}
+"""And ``X-Forwarded-*``.  Host is written anew.  Who the client is, a legacy client has nothing true to say about, and
+the site's inside is not RapidSOS's business.  A URL or a host in a field would lead frameworks that heed it (Symfony,
+Zend, ASP.NET behind ARR) elsewhere than the route we matched and logged.  Each is taken out with ``_`` for ``-`` too,
+since CGI and its heirs make the same variable of both.  Method overrides stay: without its field, a DELETE would be
+done as a POST; a route that asks for methods reads them (routing/table.py)."""
+METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+"""Another method than the request line has, for servers that heed it."""
 FRAMING = frozenset({"content-length"})
 """Never taken out because Connection names it: the body would lose its end."""
 NO_CONTENT = 204
@@ -102,8 +121,12 @@ def build_upstream_head(
 
 def _lines_to_upstream(section: FieldSection) -> str:
     named = connection_options(section) - FRAMING
-    dropped = NOT_TO_UPSTREAM | named | {name for name in section.names if name.startswith("x-forwarded-")}
-    return _join(section, dropped)
+    return _join(section, named | {name for name in section.names if _is_ours_to_say(name)})
+
+
+def _is_ours_to_say(name: str) -> bool:
+    twin = name.replace("_", "-")
+    return name in NOT_TO_UPSTREAM or twin in NOT_TO_UPSTREAM or twin.startswith("x-forwarded-")
 
 
 def _count_down(match: re.Match[str]) -> str:

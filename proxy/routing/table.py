@@ -11,6 +11,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from proxy.errors import Malformed, NoRoute
+from proxy.http.headers import METHOD_OVERRIDES
 from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
 from proxy.tokens.rejection import build_rejections
 
@@ -34,7 +35,7 @@ class Conditions:
     Attributes:
         listener: Name of the listener, None for any.
         host: The effective host, lower case; None for any, none included.
-        methods: Exact, case included.
+        methods: Exact, case included.  A request that asks in a field to be taken for another method needs both.
         clients: Networks, one of which must have the client.
         headers: Lower-case names and exact values.  The field must be there once: two agencies named at once would
             be a guess, and the wrong credential.
@@ -55,7 +56,7 @@ class Conditions:
         """Return whether a request meets all of them; its listener has been looked at."""
         return (
             (self.host is None or self.host == target.host)
-            and (not self.methods or head.method in self.methods)
+            and (not self.methods or _find_methods(head) <= self.methods)
             and (not self.clients or _is_client_in(client, self.clients))
             and (not self.headers or all(head.all(name) == [value] for name, value in self.headers))
         )
@@ -203,6 +204,16 @@ def _strip(path: str, size: int) -> str:
 def _describe(route: CompiledRoute) -> str:
     host = route.conditions.host if route.conditions is not None else None
     return f"{host or ''}{route.prefix}"
+
+
+def _find_methods(head: RequestHead) -> set[str]:
+    """Return the method of a request, and those that its fields put in its place, in either spelling of their names."""
+    asked = (
+        value.strip()
+        for (_, value), name in zip(head.fields, head.names, strict=True)
+        if name.replace("_", "-") in METHOD_OVERRIDES
+    )
+    return {head.method, *asked}
 
 
 def _is_client_in(client: Address, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

@@ -91,6 +91,17 @@ def test_hop_by_hop_field_is_taken_out(name):
         "X-Forwarded-For: 10.0.0.1",
         "x-forwarded-host: a",
         "X-Forwarded-Anything: a",
+        "X_Forwarded_For: 10.0.0.1",
+        "X-Forwarded_Proto: http",
+        "Proxy_Authorization: Basic eDp5",
+        "Transfer_Encoding: gzip",
+        "Content_Length: 7",
+        "X-Real-IP: 10.0.0.1",
+        "X-Original-URL: /admin",
+        "X-Rewrite-URL: /admin",
+        "x_rewrite_url: /admin",
+        "X-Original-Host: evil.example",
+        "X-HTTP-Host-Override: evil.example",
     ],
 )
 def test_what_the_client_must_not_say_does_not_reach_the_upstream(field):

@@ -318,3 +318,17 @@ def test_route_is_compiled_with_all_that_the_relay_needs():
     assert compiled.rejections.certain == {400, 401}
     assert not compiled.replay
     assert parse_authority(compiled.host_field).host == compiled.upstream.host
+
+
+@pytest.mark.parametrize(
+    "name", ["X-HTTP-Method-Override", "x_http_method_override", "X-HTTP-Method", "X-Method-Override"]
+)
+def test_a_field_cannot_put_a_method_past_a_route(name):
+    """A server that heeds it would delete where the route lets nothing but POST through."""
+    routes = table(route("write", methods=("POST", "PUT")))
+
+    assert match(routes, "POST / HTTP/1.1", f"{name}: PUT").route.name == "write"
+    for value in ("DELETE", "put", ""):
+        with pytest.raises(NoRoute):
+            match(routes, "POST / HTTP/1.1", f"{name}: {value}")
+    assert match(table(route("all")), "POST / HTTP/1.1", f"{name}: DELETE").route.name == "all"
