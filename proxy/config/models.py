@@ -178,6 +178,8 @@ class TrafficLog(Model):
     """Bytes kept of each body; 0 for none."""
     token: Literal["full", "fingerprint"] = "full"  # noqa: S105 (a choice, not a password)
     """How a token stands in the record: as it was sent, or as the beginning of its SHA-256."""
+    mask: tuple[Annotated[str, BeforeValidator(units.parse_masked_name)], ...] = ()
+    """Names of fields whose values are masked, beyond those that are built in: in queries, forms, JSON, XML, heads."""
     when_full: Literal["drop", "refuse"] = "drop"
     """What gives way when the disk cannot keep up: records, which are counted, or requests, which get 503."""
     rotate: Rotate = Rotate()

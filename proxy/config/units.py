@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NOT_NAMING = frozenset({"authorization", "connection", "content-length", "host", "transfer-encoding", "via"})
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+", re.ASCII)
+_MASKED_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _IPV6 = 6
 _FORBIDDEN = 403
@@ -214,6 +215,14 @@ def parse_field_name(value: object) -> str:
     if isinstance(value, str) and _TOKEN.fullmatch(value):
         return value
     raise UnitError(value, "is not the name of a header", 'write a table such as { "X-Agency" = "north" }')
+
+
+def parse_masked_name(value: object) -> str:
+    """Check the name of a field in a query, a form, JSON, XML or a head whose value the traffic log masks."""
+    if isinstance(value, str) and _MASKED_NAME.fullmatch(value):
+        return value
+    fix = 'write it as it stands in the traffic, such as "phone_number": up to 64 letters, digits, "_", "." and "-"'
+    raise UnitError(value, "is not the name of a field", fix)
 
 
 def parse_pinned_address(value: object) -> str:

@@ -19,8 +19,25 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2."""
 FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 """RFC 9110, section 5.5: visible ASCII, SP, HTAB and obs-text; no other control."""
-SECRET_NAMES = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
-"""A section with one of these is not remembered: a credential must not outlive its exchange."""
+SECRET_NAMES = frozenset(
+    {
+        "api-key",
+        "apikey",
+        "authorization",
+        "cookie",
+        "ocp-apim-subscription-key",
+        "proxy-authorization",
+        "set-cookie",
+        "set-cookie2",
+        "x-access-token",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-auth-token",
+        "x-csrf-token",
+    }
+)
+"""Fields that hold a credential.  A section with one of them is not remembered, since a credential must not outlive
+its exchange, and the traffic record masks them."""
 
 Fields = list[tuple[str, str]]
 """Name and value of each field line, in the order and case received; bytes above 0x7F as latin-1."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
+from proxy.http.fields import SECRET_NAMES
 from proxy.simulator.answers import answer_json, answer_refusal
 from proxy.simulator.faults import Fault
 from proxy.simulator.journal import Journal, SeenRequest, TokenRequest
@@ -18,6 +19,7 @@ from proxy.simulator.refusals import RefusalError, invalid_login, invalid_token
 from proxy.simulator.rehearsal import UNREAD
 from proxy.simulator.token_call import TokenCall, parse_token_call
 from proxy.simulator.tokens import IssuedToken
+from proxy.traffic.names import MASK, is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +38,6 @@ HOOK_PREFIX = "/v1/rem/trigger/hook/"
 _OAUTH_PREFIX = "/oauth/"
 _CLIENT_LEFT = 499
 """For the log alone, after nginx's custom."""
-_SECRET_FIELDS = frozenset({"client_secret", "password"})
 
 TOKEN = web.RequestKey("token", IssuedToken)
 """The token that a request was authorized by."""
@@ -169,10 +170,8 @@ class Front:
                 username=call.fields.get("username"),
                 client_auth=call.client_auth,
                 encoding=call.encoding,
-                fields={name: value for name, value in call.fields.items() if name not in _SECRET_FIELDS},
-                headers=[
-                    (name, "***" if name.lower() == "authorization" else value) for name, value in _fields(request)
-                ],
+                fields={name: value for name, value in call.fields.items() if not is_secret_name(name)},
+                headers=[(name, MASK if name.lower() in SECRET_NAMES else value) for name, value in _fields(request)],
             )
         )
 

@@ -2,9 +2,12 @@
 
 record    exchange to record, in the contract's shape                      (pure)
 decode    what of a body stands in it: text, base64, decompressed, withheld (pure)
-names     redaction by name: header fields, query, form and JSON fields     (pure)
+names     which names say that a secret follows: the one list of them       (pure)
+heads     redaction by name: the values of header fields                    (pure)
+values    redaction by name: the values in queries, forms, JSON and XML     (pure)
 redact    redaction by value: the configured secrets, wherever they are     (pure)
 variants  every form that a secret can take on its way                      (pure)
+fold      escapes undone, at a bounded price                                (pure)
 finder    searches for many strings at once                                 (pure)
 render    structlog's chain cut to one step: build, render, redact
 writer    the queue and the thread between the event loop and the sink

@@ -11,11 +11,13 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxy.traffic.names import has_secret_names, mask_text
+from proxy.traffic.redact import may_have_escapes
+from proxy.traffic.values import mask
 
 if TYPE_CHECKING:
     from proxy.exchange import Body
     from proxy.http.head import RequestHead, ResponseHead
+    from proxy.traffic.names import SecretNames
     from proxy.traffic.redact import Redactor
 
 DECODE_MOST = 262_144
@@ -45,68 +47,90 @@ class Decoded:
     is_whole: bool
 
 
-def describe_body(body: Body, head: RequestHead | ResponseHead, cap: int, redactor: Redactor) -> dict[str, Any]:
+class _Withheld(Exception):
+    """A body cannot be shown; its argument says why."""
+
+
+def describe_body(
+    body: Body, head: RequestHead | ResponseHead, cap: int, redactor: Redactor, names: SecretNames
+) -> dict[str, Any]:
     """Return a body's entries in the record.
 
-    What a search of the rendered line would not find is masked here: by name always, by value what Base64 or the
-    cap hides.
+    What a search of the rendered line would not find is masked here: by name always, by value what Base64, the cap
+    or escapes hide.
 
     Args:
         body: What was seen of it; more may have been kept than the record wants.
         head: The head it came with.
         cap: Bytes of it that the record holds at most.
         redactor: Of the configured secrets.
+        names: Of fields that hold secrets.
     """
     total = body.total
     if not total:
         return _NO_BODY
     data = body.joined()
-    if "content-encoding" in head.names:
-        coding = ", ".join(head.all("content-encoding")).lower()
-        if coding != "identity":
-            return _describe_compressed(body, coding, data, min(cap, DECODE_MOST), redactor)
-    if total > cap or body.kept < total:
-        return _describe_cut(data[:cap], total, redactor)
-    return _describe(data, total, redactor)
+    try:
+        if "content-encoding" in head.names:
+            coding = ", ".join(head.all("content-encoding")).lower()
+            if coding != "identity":
+                return _describe_compressed(body, coding, min(cap, DECODE_MOST), redactor, names)
+        if total > cap or body.kept < total:
+            return _describe_cut(data[:cap], total, redactor, names)
+        return _describe(data, total, redactor, names)
+    except _Withheld as withheld:
+        return {**_build_entries(None, None, total, is_cut=True), "body_withheld": str(withheld)}
 
 
-def _describe(data: bytes, total: int, redactor: Redactor) -> dict[str, Any]:
+def _describe(data: bytes, total: int, redactor: Redactor, names: SecretNames) -> dict[str, Any]:
     """Describe a whole body."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         # latin-1 has a character for each byte, so that bytes are searched as text is.
-        masked = redactor.mask(data.decode("latin-1"))
+        masked = _mask_values(data.decode("latin-1"), redactor)
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=False)
-    if has_secret_names(data):
-        # By value first: a name's value ends where a secret of odd characters may go on.
-        text = mask_text(redactor.mask(text))
+    if names.may_be_in(data) or may_have_escapes(text):
+        text = _mask(text, redactor, names)
     return {"body": text, "body_encoding": UTF8, "body_bytes": total, "body_cut": False}
 
 
-def _describe_cut(data: bytes, total: int, redactor: Redactor) -> dict[str, Any]:
+def _describe_cut(data: bytes, total: int, redactor: Redactor, names: SecretNames) -> dict[str, Any]:
     """Describe the beginning of a body."""
     try:
         text = _decode_beginning(data)
     except UnicodeDecodeError:
-        masked = redactor.mask_tail(redactor.mask(data.decode("latin-1")))
+        masked = redactor.mask_tail(_mask_values(data.decode("latin-1"), redactor))
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=True)
-    if has_secret_names(data):
-        # By value first: a name's value ends where a secret of odd characters may go on.
-        text = mask_text(redactor.mask(text))
-    return _build_entries(redactor.mask_tail(text), UTF8, total, is_cut=True)
+    return _build_entries(redactor.mask_tail(_mask(text, redactor, names)), UTF8, total, is_cut=True)
 
 
-def _describe_compressed(body: Body, coding: str, data: bytes, limit: int, redactor: Redactor) -> dict[str, Any]:
+def _describe_compressed(body: Body, coding: str, limit: int, redactor: Redactor, names: SecretNames) -> dict[str, Any]:
     """Describe what a compressed body says, as far as it can be read."""
-    decoded = decompress(coding, data, limit) if limit else Decoded(b"", is_whole=False)
+    decoded = decompress(coding, body.joined(), limit) if limit else Decoded(b"", is_whole=False)
     if decoded is None:
-        return {
-            **_build_entries(None, None, body.total, is_cut=True),
-            "body_withheld": f"its content coding, {coding}, could not be undone",
-        }
+        reason = f"its content coding, {coding}, could not be undone"
+        raise _Withheld(reason)
     describe = _describe if decoded.is_whole else _describe_cut
-    return {**describe(decoded.data, body.total, redactor), "body_decoded": coding}
+    return {**describe(decoded.data, body.total, redactor, names), "body_decoded": coding}
+
+
+def _mask(text: str, redactor: Redactor, names: SecretNames) -> str:
+    """Mask a text by value, then by name: a name's value ends where a secret of odd characters may go on."""
+    data = _mask_values(text, redactor).encode()
+    shown = mask(data, names.find(data), names)
+    if shown is None:
+        reason = "it has too many fields whose values would have to be masked"
+        raise _Withheld(reason)
+    return shown.decode()
+
+
+def _mask_values(text: str, redactor: Redactor) -> str:
+    masked = redactor.try_mask(text)
+    if masked is None:
+        reason = "it has too many escapes, or too many inside each other, to be searched for secrets"
+        raise _Withheld(reason)
+    return masked
 
 
 def _build_entries(content: str | None, encoding: str | None, total: int, *, is_cut: bool) -> dict[str, Any]:

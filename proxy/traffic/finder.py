@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 GROUP = 60
 """Up to 64 patterns are searched with SIMD instructions; one more, and a search takes ten times as long."""
 
+PIECE = 4096
+"""Bytes searched at once where one match is enough: each becomes a tuple, and the writer of a body chooses how many."""
+
 
 class Finder:
     """Finds any of a set of byte strings."""
 
-    __slots__ = ("_groups",)
+    __slots__ = ("_groups", "_longest", "_piece")
 
     def __init__(self, patterns: Sequence[bytes]) -> None:
         """Prepare for ``patterns``, none of them empty; where two begin at one place, the earlier one wins."""
+        self._longest = max(map(len, patterns), default=0)
+        self._piece = max(PIECE, 4 * self._longest)
         # The SIMD search exists for leftmost matches alone.
         self._groups = [
             BytesAhoCorasick(patterns[start : start + GROUP], MatchKind.LeftmostFirst).find_matches_as_indexes
@@ -33,10 +38,21 @@ class Finder:
 
     def is_in(self, data: bytes) -> bool:
         """Return whether any of the patterns stands in ``data``."""
+        if len(data) > self._piece:
+            pieces = range(0, len(data), self._piece - self._longest)
+            return any(self.is_in(data[start : start + self._piece]) for start in pieces)
         for find in self._groups:  # noqa: SIM110 (any() with a generator costs half as much again as the search)
             if find(data):
                 return True
         return False
+
+    def find_ends(self, data: bytes) -> list[int]:
+        """Return where patterns end that stand in ``data``, in order."""
+        ends: list[int] = []
+        for search in self._groups:
+            if found := search(data):
+                ends += [end for _index, _start, end in found]
+        return sorted(set(ends)) if len(self._groups) > 1 else ends
 
     def find(self, data: bytes) -> set[int]:
         """Return the places, in the sequence given, of patterns that stand in ``data``; overlapped ones may lack."""

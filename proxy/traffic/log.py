@@ -94,7 +94,7 @@ class TrafficLog:
         self._sink = sink or _build_sink(settings, wall)
         self._writer = Writer(self._sink, max_bytes=queue_bytes)
         shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password)
-        self._builder = RecordBuilder(cap=settings.bodies, shows_tokens=shows_tokens)
+        self._builder = RecordBuilder(cap=settings.bodies, shows_tokens=shows_tokens, mask=settings.mask)
         self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=shows_tokens)
         self._records = build_record_logger(self._writer, self._renderer)
         self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import CLIENT_LEFT, CLIENT_LEFT_STATUS
 from proxy.traffic.decode import describe_body
-from proxy.traffic.names import fields_with_fingerprints, fields_with_tokens, mask_authorization, mask_url
+from proxy.traffic.heads import build_head_mask, mask_authorization
+from proxy.traffic.names import SecretNames
+from proxy.traffic.values import mask_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.exchange import Attempt, Body, Exchange
     from proxy.http.head import RequestHead
     from proxy.tokens.token import TokenFetch
@@ -47,17 +51,19 @@ class Timestamps:
 class RecordBuilder:
     """Builds the records of one worker."""
 
-    def __init__(self, *, cap: int, shows_tokens: bool, worker: int = 0) -> None:
+    def __init__(self, *, cap: int, shows_tokens: bool, mask: Iterable[str] = (), worker: int = 0) -> None:
         """Keep how much may be shown.
 
         Args:
             cap: Bytes of each body.
             shows_tokens: Whether Bearer tokens stand in the record, or their fingerprints.
+            mask: Names of fields that are masked beyond those that are built in.
             worker: Number of the process among its siblings.
         """
         self._cap = cap
         self._shows_tokens = shows_tokens
-        self._mask_fields = fields_with_tokens if shows_tokens else fields_with_fingerprints
+        self._names = SecretNames(mask)
+        self._mask_fields = build_head_mask(self._names, shows_tokens=shows_tokens)
         self._worker = worker
         self._timestamps = Timestamps()
         self._seq = 0
@@ -107,7 +113,7 @@ class RecordBuilder:
             **self._begin(TOKEN_FETCHED, at),
             "credential": fetch.credential,
             "grant": fetch.grant,
-            "token_url": mask_url(fetch.token_url),
+            "token_url": mask_url(fetch.token_url, self._names),
             "reason": fetch.reason,
             "outcome": fetch.outcome,
             "status": fetch.status,
@@ -134,10 +140,10 @@ class RecordBuilder:
             return None
         return {
             "method": head.method,
-            "target": mask_url(head.target),
+            "target": mask_url(head.target, self._names),
             "version": _VERSIONS[head.minor],
             "headers": head.section.derive(self._mask_fields),
-            **describe_body(body, head, self._cap, redactor),
+            **describe_body(body, head, self._cap, redactor, self._names),
         }
 
     def _build_response(self, exchange: Exchange, redactor: Redactor) -> Record | None:
@@ -147,24 +153,24 @@ class RecordBuilder:
         return {
             "status": head.status,
             "headers": head.section.derive(self._mask_fields),
-            **describe_body(exchange.response_body, head, self._cap, redactor),
+            **describe_body(exchange.response_body, head, self._cap, redactor, self._names),
         }
 
     def _build_attempts(self, exchange: Exchange) -> list[Record]:
-        attempts = list(map(_build_attempt, exchange.attempts))
+        attempts = [_build_attempt(attempt, self._names) for attempt in exchange.attempts]
         if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
             attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
         return attempts
 
 
-def _build_attempt(attempt: Attempt) -> Record:
+def _build_attempt(attempt: Attempt, names: SecretNames) -> Record:
     sent_at, request_done_at, first_byte_at = attempt.sent_at, attempt.request_done_at, attempt.first_byte_at
     waits_from = request_done_at
     if waits_from is None or (first_byte_at is not None and first_byte_at < waits_from):
         # The answer came before the request was all sent: it was waited for since the head.
         waits_from = sent_at
     return {
-        "url": mask_url(attempt.url),
+        "url": mask_url(attempt.url, names),
         "address": attempt.address,
         "reused": attempt.reused,
         "status": attempt.status,

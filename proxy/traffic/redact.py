@@ -7,33 +7,35 @@ looks like.  Masking never fails: what cannot be cut out precisely takes its who
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from proxy.traffic.finder import Finder
+from proxy.traffic.fold import find_unfinished, fold, fold_beginning
 from proxy.traffic.names import MASK
-from proxy.traffic.variants import LEAST_LENGTH, build_needles, build_pattern, unescape
+from proxy.traffic.variants import LEAST_LENGTH, build_folded, build_needles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from proxy.config.secret import Secret
 
 TAIL_LEAST = 3
-"""Characters of a secret's beginning that are masked at a cut; fewer tell nothing, and stand there by chance."""
+"""Bytes of a secret's beginning that are masked at a cut; fewer tell nothing, and stand there by chance."""
 WIDEST = 12
 """Characters that one can become: a surrogate pair in JSON, or four bytes in a URL."""
-MOST_STARTS = 1024
+MOST_STARTS = 512
 """Places that are tried for the exact beginning of a secret at a cut: a few milliseconds."""
+MOST_PLACES = 8
+"""Of one secret in one text that are cut out in one round where it is escaped; of a text with more, nothing is left."""
+WINDOW = 2048
+"""Characters in which such a place is looked for at once."""
 ROUNDS = 3
 
-_ESCAPES = Finder([rb"\\", b"&#", b"&amp;", b"&lt;", b"&gt;", b"&quot;", b"&apos;"])
+_ESCAPES = (rb"\\", b"&#", b"&amp;", b"&lt;", b"&gt;", b"&quot;", b"&apos;")
 """A backslash that the text itself has, as JSON renders it, and XML's escapes; a ``&`` alone is in every query."""
-_CUT_ESCAPE = re.compile(r"(?:[0-9a-fA-F]?%|(?:[0-9a-fA-F]{0,3}u)?\\|\ufffd)+")
-"""An escape that a cut has left unfinished, read backwards; U+FFFD stands for half of a surrogate pair, or some octets
-of UTF-8.  Backwards, since a search for what ends the text would begin anew at each of its characters."""
 
 
 class Redactions:
@@ -60,11 +62,18 @@ class Redactor:
         values = {*tokens, *(secret.reveal() for secret in secrets)}
         needles = {needle for value in values if len(value) >= LEAST_LENGTH for needle in build_needles(value)}
         self._needles = sorted(needles, key=len, reverse=True)
-        self._heads = frozenset(needle[:TAIL_LEAST] for needle in needles)
-        self._patterns: dict[str, re.Pattern[str]] = {}
-        self._in_text = Finder([needle.encode() for needle in self._needles])
+        forms = {form for needle in self._needles for form in build_folded(needle)}
+        self._forms = sorted(forms, key=len, reverse=True)
+        plain = [needle.encode() for needle in self._needles]
+        self._in_text = Finder(plain)
+        self._in_folded = Finder(self._forms)
         rendered = [orjson.dumps(needle)[1:-1] for needle in self._needles]
         self._in_line = Finder(rendered)
+        # One search for both, since nearly every line has neither.
+        self._in_suspect = Finder([*_ESCAPES, *rendered])
+        self._beginnings = [*plain, *self._forms]
+        self._heads = frozenset(form[:TAIL_LEAST] for form in self._beginnings)
+        self._longest = max(map(len, self._beginnings), default=0)
         self._redactions = redactions
 
     def __repr__(self) -> str:
@@ -72,7 +81,7 @@ class Redactor:
         return f"<Redactor of {len(self._needles)} forms>"
 
     def redact(self, record: dict[str, Any], line: bytes) -> dict[str, Any] | None:
-        """Mask every secret in a record.
+        """Mask every secret in a record, bodies with escapes excepted: ``try_mask`` has seen those.
 
         Args:
             record: What JSON can hold.
@@ -83,25 +92,34 @@ class Redactor:
         """
         if not self._needles:
             return None
-        in_plain = self._in_line.is_in(line)
-        if not in_plain and not _has_escapes(line):
+        if not self._is_suspect(line):
             return None
+        in_plain = self._in_line.is_in(line)
         before = self._redactions.count
         masked = {key: self._mask_part(part, in_plain) for key, part in record.items()}
         return masked if self._redactions.count != before else None
 
     def mask(self, text: str) -> str:
-        """Return ``text`` with every secret masked."""
-        if not _may_have_escapes(text) and not self._in_text.is_in(text.encode()):
-            return text
+        """Return ``text`` with every secret masked; nothing of it, if it cannot be searched."""
+        masked = self.try_mask(text)
+        if masked is not None:
+            return masked
+        self._redactions.count += 1
+        return MASK
+
+    def try_mask(self, text: str) -> str | None:
+        """Return ``text`` with every secret masked; None if it has too many escapes to be searched (fold.py)."""
         for _ in range(ROUNDS):
-            found = self._find(text)
-            if not found:
+            masked = self._mask_plain(text)
+            folded = _fold(masked) if may_have_escapes(masked) else b""
+            if folded is None:
+                return None
+            found = self._in_folded.find(folded)
+            if not found and masked == text:
                 return text
-            for needle in found:
-                text = self._mask_needle(needle, text)
-        if not self._find(text):
-            return text
+            text = masked
+            for index in sorted(found):
+                text = self._mask_escaped(text, self._forms[index])
         self._redactions.count += 1
         return MASK
 
@@ -109,14 +127,15 @@ class Redactor:
         """Return ``text``, which goes on beyond a cut, without an end that could be the beginning of a secret."""
         if not self._needles:
             return text
-        window = max(0, len(text) - len(self._needles[0]) * WIDEST)
+        window = max(0, len(text) - self._longest * WIDEST)
         end = text[window:]
-        beginning = max(len(plain) - self._find_beginning(plain) for plain in _build_ends(end))
+        beginning = max(len(plain) - self._find_beginning(plain) for plain in _read_end(end))
         if not beginning:
             return text
         self._redactions.count += 1
         # Each of its characters may be an escape of WIDEST, and the last of them unfinished.
-        first = max(0, len(end) - beginning * WIDEST - (len(end) - _find_cut(end)))
+        data = end.encode("utf-8", "replace")
+        first = max(0, len(end) - beginning * WIDEST - (len(data) - find_unfinished(data)))
         return text[: window + self._find_escaped_beginning(end, first)] + MASK
 
     def _find_escaped_beginning(self, end: str, first: int) -> int:
@@ -127,71 +146,88 @@ class Redactor:
         """
         if len(end) - first > MOST_STARTS:
             return first
-        return next((start for start in range(first, len(end)) if self._begins_secret(end[start:])), first)
+        return next(
+            (start for start in range(first, len(end)) if any(map(self._is_beginning, _read_end(end[start:])))), first
+        )
 
     def _mask_part(self, part: Any, in_plain: bool) -> Any:  # noqa: ANN401, FBT001 (whatever JSON can hold; hot)
         """Mask a part of a record; what has no escapes is looked at only if a secret was seen without them."""
         if isinstance(part, str):
-            return self.mask(part) if in_plain or _may_have_escapes(part) else part
+            return self.mask(part) if in_plain or may_have_escapes(part) else part
         if isinstance(part, dict):
-            return {key: self._mask_part(item, in_plain) for key, item in part.items()}
+            return {
+                key: item if key == "body" and not in_plain else self._mask_part(item, in_plain)
+                for key, item in part.items()
+            }
+        if isinstance(part, tuple):
+            return [self._mask_part(item, in_plain) for item in part]
         # Header fields are many, and hold nothing as a rule: to render them costs less than to look at each.
-        if isinstance(part, list | tuple) and (in_plain or _has_escapes(orjson.dumps(part))):
+        if isinstance(part, list) and self._is_suspect(orjson.dumps(part)):
             return [self._mask_part(item, in_plain) for item in part]
         return part
 
-    def _find(self, text: str) -> list[str]:
-        """Return the needles that stand in ``text``, escaped or not."""
-        found: set[int] = set()
-        for plain in unescape(text):
-            data = plain.encode("utf-8", "replace")
-            if self._in_text.is_in(data):
-                found |= self._in_text.find(data)
-        return [self._needles[index] for index in sorted(found)]
+    def _is_suspect(self, line: bytes) -> bool:
+        """Return whether something rendered might hold a secret: as it is, or since it has escapes of its own."""
+        return b"%" in line or self._in_suspect.is_in(line)
 
-    def _mask_needle(self, needle: str, text: str) -> str:
-        plain = text.count(needle)
-        if plain:
-            self._redactions.count += plain
-            return text.replace(needle, MASK)
-        if needle not in self._patterns:
-            self._patterns[needle] = build_pattern(needle)
-        text, escaped = self._patterns[needle].subn(MASK, text)
-        self._redactions.count += escaped
+    def _mask_plain(self, text: str) -> str:
+        for index in sorted(self._in_text.find(text.encode("utf-8", "replace"))):
+            needle = self._needles[index]
+            self._redactions.count += text.count(needle)
+            text = text.replace(needle, MASK)
         return text
 
-    def _begins_secret(self, text: str) -> bool:
-        """Return whether all of ``text``, its escapes undone, is the beginning of a secret."""
-        return any(map(self._is_beginning, _build_ends(text)))
+    def _mask_escaped(self, text: str, form: bytes) -> str:
+        start = 0
+        for _ in range(MOST_PLACES):
+            place = _find_place(text, form, start)
+            if place is None:
+                break
+            self._redactions.count += 1
+            start = place.start
+            text = text[:start] + MASK + text[place.stop :]
+        return text
 
-    def _find_beginning(self, plain: str) -> int:
+    def _find_beginning(self, plain: bytes) -> int:
         """Return where the beginning of a secret starts that ``plain`` ends with; its length when it ends with none."""
-        first = max(0, len(plain) - len(self._needles[0]))
+        first = max(0, len(plain) - self._longest)
         starts = range(first, len(plain) - TAIL_LEAST + 1)
         return next((start for start in starts if self._is_beginning(plain[start:])), len(plain))
 
-    def _is_beginning(self, plain: str) -> bool:
-        return plain[:TAIL_LEAST] in self._heads and any(needle.startswith(plain) for needle in self._needles)
+    def _is_beginning(self, plain: bytes) -> bool:
+        return plain[:TAIL_LEAST] in self._heads and any(form.startswith(plain) for form in self._beginnings)
 
 
-def _build_ends(text: str) -> Iterator[str]:
-    """Yield what ``text`` says, its escapes undone, with and without an escape that the cut has left unfinished."""
-    for plain in unescape(text[: _find_cut(text)]):
-        yield plain
-        if (cut := _find_cut(plain)) < len(plain):
-            yield plain[:cut]
-
-
-def _find_cut(text: str) -> int:
-    """Return where the escapes begin that a cut has left unfinished; the length when there are none."""
-    match = _CUT_ESCAPE.match(text[::-1])
-    return len(text) - match.end() if match else len(text)
-
-
-def _may_have_escapes(text: str) -> bool:
+def may_have_escapes(text: str) -> bool:
+    """Return whether ``text`` could say something else than what stands there."""
     return "%" in text or "\\" in text or "&" in text
 
 
-def _has_escapes(rendered: bytes) -> bool:
-    """Return whether text rendered as JSON has escapes of its own, which could be those of a secret."""
-    return b"%" in rendered or _ESCAPES.is_in(rendered)
+def _fold(text: str) -> bytes | None:
+    return fold(text.encode("utf-8", "replace"))
+
+
+def _find_place(text: str, form: bytes, start: int) -> range | None:
+    """Return the first place from ``start`` on that says ``form``; None if it cannot be found."""
+    reach = len(form) * WIDEST
+    size = max(WINDOW, 2 * reach)
+
+    def says(part: str) -> bool:
+        return form in (_fold(part) or b"")
+
+    for at in range(start, len(text), size - reach):
+        window = text[at : at + size]
+
+        if says(window):
+            # The shortest beginning that says it, then the shortest end of that: by halving.
+            stop = bisect_left(range(len(window)), 1, key=lambda end: says(window[:end]))
+            last = bisect_left(range(stop), 1, key=lambda first: not says(window[first:stop]))
+            return range(at + max(0, last - 1), at + stop)
+    return None
+
+
+def _read_end(text: str) -> tuple[bytes, ...]:
+    """Return what a text that a cut has ended may say, with and without an escape that the cut has left unfinished."""
+    data = text.encode("utf-8", "replace")
+    folded = fold(data) if may_have_escapes(text) else None
+    return (data,) if folded is None else (data, folded, fold_beginning(data))

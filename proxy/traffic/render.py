@@ -6,6 +6,8 @@ then 0.7 µs of a record, and 12 µs as it is usually set up.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from proxy.traffic.record import Record, RecordBuilder
 
 BEARER = "Bearer "
+DELETE = b"\x7f"
+CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+"""What JSON allows as it is, and terminals obey or tools take for the end of a line: DEL, C1, line and paragraph
+separator, what turns the direction of text.  C0 is escaped in any case."""
 LIVE_TOKENS = 64
 """Tokens masked at once: more than a proxy has credentials, and each lives for an hour or so."""
 
@@ -114,7 +120,9 @@ class Renderer:
             record = self._builder.build_event(kind, self._wall(), dict(event))
         line = _dump(record)
         masked = self._redactor.redact(record, line)
-        return line if masked is None else _dump(masked)
+        if masked is not None:
+            record, line = masked, _dump(masked)
+        return line if line.isascii() and DELETE not in line else _escape_controls(record, line)
 
     def _learn_token(self, authorization: str | None) -> None:
         """Mask a token from now on, in every record, unless they may hold it: a client may know it from an echo."""
@@ -139,3 +147,13 @@ def build_record_logger(queue: LineQueue, renderer: Renderer) -> RecordLogger:
 
 def _dump(record: Record) -> bytes:
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _escape_controls(record: Record, line: bytes) -> bytes:
+    """Return the line of a record; if there are controls in it, with all that is not ASCII escaped.
+
+    The standard library does that to 64 KB in 0.2 ms; to replace what is found takes forty times as long.
+    """
+    if CONTROLS.search(line) is None:
+        return line
+    return json.dumps(record, separators=(",", ":")).encode().replace(DELETE, rb"\u007f") + b"\n"

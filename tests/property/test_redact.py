@@ -27,7 +27,8 @@ SECRETS = st.one_of(
     st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~!*'()/+=\"\\ ", min_size=6, max_size=64),
     st.binary(min_size=4, max_size=32).map(bytes.hex),
     st.binary(min_size=5, max_size=32).map(lambda raw: base64.b64encode(raw).decode()),
-)
+).filter(lambda secret: secret != "base64")
+"""That one is a word of every record that has binary in it, and is masked there."""
 ENCODINGS = {
     "plain": lambda text: text,
     "URL": lambda text: quote(text, safe=""),

@@ -53,10 +53,13 @@ BANDS = {
         "proxy.tokens.token",
         "proxy.traffic.decode",
         "proxy.traffic.finder",
+        "proxy.traffic.fold",
+        "proxy.traffic.heads",
         "proxy.traffic.names",
         "proxy.traffic.record",
         "proxy.traffic.redact",
         "proxy.traffic.tally",
+        "proxy.traffic.values",
         "proxy.traffic.variants",
     ),
     IO: (

@@ -9,6 +9,7 @@ import pytest
 from proxy.exchange import Body
 from proxy.http.head import parse_response_head
 from proxy.traffic.decode import DECODE_MOST, decompress, describe_body
+from proxy.traffic.names import SecretNames
 
 
 def describe(redactor, data, *fields, cap=65_536, total=None):
@@ -17,7 +18,7 @@ def describe(redactor, data, *fields, cap=65_536, total=None):
     body = Body()
     body.add_up_to(data, len(data))
     body.total = total or body.total
-    return describe_body(body, head, cap, redactor)
+    return describe_body(body, head, cap, redactor, SecretNames())
 
 
 @pytest.fixture
@@ -199,3 +200,29 @@ def test_secret_fields_of_a_compressed_body_are_masked(redactor):
     data = gzip.compress(b'{"client_secret": "other"}')
 
     assert describe(redactor, data, "Content-Encoding: gzip")["body"] == '{"client_secret": "***"}'
+
+
+ESCAPES = {
+    "references": b"&#65;" * 13_000,
+    "JSON in URL, many deep": b"%" + b"25" * 8 + b"5Cu0041",
+    "binary": b"\xff" + b"&#65;" * 13_000,
+}
+
+
+@pytest.mark.parametrize("data", ESCAPES.values(), ids=ESCAPES)
+def test_a_body_of_too_many_escapes_is_withheld(redactor, data):
+    """A secret could be in it, and to look would hold up all other clients; what is cut is no exception."""
+    reason = "it has too many escapes, or too many inside each other, to be searched for secrets"
+    withheld = {"body": None, "body_encoding": None, "body_cut": True, "body_withheld": reason}
+
+    assert describe(redactor, data) == {**withheld, "body_bytes": len(data)}
+    assert describe(redactor, data, total=1_000_000) == {**withheld, "body_bytes": 1_000_000}
+    assert describe(redactor, gzip.compress(data), "Content-Encoding: gzip")["body_withheld"] == reason
+
+
+def test_a_body_of_too_many_secret_fields_is_withheld(redactor):
+    """Each would have to be masked."""
+    entries = describe(redactor, b'{"token":1},' * 5000)
+
+    assert entries["body"] is None
+    assert entries["body_withheld"] == "it has too many fields whose values would have to be masked"

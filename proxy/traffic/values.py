@@ -1,0 +1,214 @@
+"""Redaction by name: the values of secret fields in queries, forms, JSON (also inside JSON) and XML.
+
+The rule of this file: the content decides, not its Content-Type, which legacy clients get wrong.  A text is looked at
+only where a secret name ends, for so many steps at most; one that needs more cannot be shown.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from proxy.traffic.names import LONGEST, MASK
+
+if TYPE_CHECKING:
+    from proxy.traffic.names import SecretNames
+
+MOST_STEPS = 1000
+"""Names, brackets and tags looked at in one text, at 1 to 2 µs each."""
+DEEPEST = 15
+"""Backslashes before a quote: each level of JSON doubles them and adds one, so this is four levels."""
+
+_MASK = MASK.encode()
+_NAME = (string.ascii_letters + string.digits + "_.-").encode() + bytes(range(0x80, 0x100))
+_BEFORE_PAIR = frozenset(b"?&;#")
+_BEFORE_ATTRIBUTE = frozenset(b" \t\r\n")
+_COLON = re.compile(rb"\s*+(?:\\++[nrt]\s*+)*+:\s*+(?:\\++[nrt]\s*+)*+")
+_SCALAR = re.compile(rb'(?!null\b)[^\s",\[\]{}\\]+')
+_BRACKET = re.compile(rb"[\[\]{}]")
+_FORM_VALUE = re.compile(rb'[^&\r\n"\\]*')
+"""A URL may stand in quotes in a body."""
+_QUERY_VALUE = re.compile(rb"[^&#]*")
+_QUOTE = re.compile(rb"\\*[\"']")
+_ENDING_TAG = re.compile(rb"<\\*/")
+_USER_INFO = re.compile(r"//[^/?#\s]*@")
+
+
+def mask_url(url: str, names: SecretNames) -> str:
+    """Return a URL or a request target without user information and secret query fields."""
+    if "@" in url:
+        url = _USER_INFO.sub(f"//{MASK}@", url)
+    if "=" not in url or not names.may_be_in(data := url.encode()):
+        return url
+    masked = mask(data, names.find(data), names, is_url=True)
+    return f"{url.partition('?')[0]}?{MASK}" if masked is None else masked.decode()
+
+
+def mask(data: bytes, ends: list[int], names: SecretNames, *, is_url: bool = False) -> bytes | None:
+    """Return a body's text without the values of secret fields; None when there are too many.
+
+    Args:
+        data: UTF-8.
+        ends: What ``names.find`` has found in it.
+        names: Which are secret.
+        is_url: Whether the text is a URL, in which nothing but ``&`` and ``#`` ends a value.
+    """
+    if not ends:
+        return data
+    if len(ends) > MOST_STEPS:
+        return None
+    try:
+        return _Text(data, names, is_url=is_url).mask(ends)
+    except _TooMuch:
+        return None
+
+
+@dataclass(slots=True)
+class _Value:
+    """Where a value stands, and what takes its place."""
+
+    start: int
+    end: int
+    mask: bytes = _MASK
+
+
+class _TooMuch(Exception):
+    """A text needs more steps than it is worth."""
+
+
+class _Text:
+    """A text whose secret fields are being masked."""
+
+    def __init__(self, data: bytes, names: SecretNames, *, is_url: bool) -> None:
+        self._data = data
+        self._names = names
+        self._is_url = is_url
+        self._left = MOST_STEPS
+
+    def mask(self, ends: list[int]) -> bytes:
+        """Mask the values behind the names that end there."""
+        parts: list[bytes] = []
+        done = 0
+        for end in ends:
+            if end > done and (value := self._find(end - 1)) is not None:
+                parts += (self._data[done : value.start], value.mask)
+                done = value.end
+        return b"".join((*parts, self._data[done:]))
+
+    def _find(self, end: int) -> _Value | None:
+        """Find the value of the field whose name ends at ``end``."""
+        data = self._data
+        start = self._find_start(end)
+        if not self._names.is_secret(data[start:end]):
+            return None
+        after = data[end : end + 1]
+        if after == b"=":
+            return self._find_pair(start, end) or self._find_attribute(start, end)
+        if self._is_url:
+            return None
+        return self._find_element(start, end) if after in b"> " else self._find_member(start, end)
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuch
+
+    def _find_start(self, end: int) -> int:
+        self._step()
+        before = self._data[max(0, end - LONGEST) : end]
+        return end - len(before) + len(before.rstrip(_NAME))
+
+    def _find_pair(self, start: int, end: int) -> _Value | None:
+        if start and self._data[start - 1] not in _BEFORE_PAIR:
+            return None
+        match = (_QUERY_VALUE if self._is_url else _FORM_VALUE).match(self._data, end + 1)
+        return _Value(match.start(), match.end()) if match else None
+
+    def _find_attribute(self, start: int, end: int) -> _Value | None:
+        data = self._data
+        match = _QUOTE.match(data, end + 1)
+        if not start or data[start - 1] not in _BEFORE_ATTRIBUTE or match is None:
+            return None
+        return _Value(match.end(), _end_at(data.find(match[0], match.end()), data))
+
+    def _find_element(self, start: int, end: int) -> _Value | None:
+        """Find what an XML element holds; ``<wsse:Password Type="…">`` has a prefix and an attribute."""
+        data = self._data
+        if data[start - 1 : start] == b":":
+            start = self._find_start(start - 1)
+        if not start or data[start - 1] != ord("<"):
+            return None
+        opened = data.find(b">", end)
+        if opened < 0 or data[opened - 1] == ord("/"):
+            return None
+        name = data[start:end]
+        for tag in _ENDING_TAG.finditer(data, opened):
+            self._step()
+            if data.startswith(name, tag.end()):
+                return _Value(opened + 1, tag.start())
+        return _Value(opened + 1, len(data))
+
+    def _find_member(self, start: int, end: int) -> _Value | None:
+        """Find what a member of a JSON object holds; text inside JSON has backslashes before its quotes."""
+        data = self._data
+        if not start or data[start - 1] != ord('"'):
+            return None
+        before = data[max(0, start - 2 - DEEPEST) : start - 1]
+        quote = before[len(before.rstrip(b"\\")) :] + b'"'
+        colon = _COLON.match(data, end + len(quote))
+        if colon is None or len(quote) > DEEPEST + 1 or not data.startswith(quote, end):
+            return None
+        begin = colon.end()
+        stop = self._find_value_end(begin, quote)
+        return None if stop == begin else _Value(begin, stop, quote + _MASK + quote)
+
+    def _find_value_end(self, begin: int, quote: bytes) -> int:
+        """Return where a value ends that begins at ``begin``; there, if it is null or none."""
+        data = self._data
+        if data.startswith(quote, begin):
+            return self._find_string_end(begin + len(quote), quote)
+        if data[begin : begin + 1] in {b"[", b"{"}:
+            return self._find_container_end(begin, quote)
+        match = _SCALAR.match(data, begin)
+        return match.end() if match else begin
+
+    def _find_string_end(self, begin: int, quote: bytes) -> int:
+        found = self._data.find(quote, begin)
+        if found >= 0 and self._data[found - 1] != ord("\\"):
+            return found + len(quote)
+        match = _build_string_end(len(quote) - 1).search(self._data, begin)
+        return match.end() if match else len(self._data)
+
+    def _find_container_end(self, begin: int, quote: bytes) -> int:
+        """Return where an array or an object ends, with all that is in it."""
+        depth, at = 0, begin
+        parts = _build_part(len(quote) - 1)
+        while match := parts.search(self._data, at):
+            self._step()
+            at = match.end()
+            if _BRACKET.fullmatch(match[0]) is None:
+                at = self._find_string_end(at, quote)
+                continue
+            depth += 1 if match[0] in b"[{" else -1
+            if not depth:
+                return at
+        return len(self._data)
+
+
+@lru_cache(maxsize=DEEPEST + 1)
+def _build_string_end(backslashes: int) -> re.Pattern[bytes]:
+    """Build the pattern of a string's last quote, which has so many backslashes and whole escaped ones before it."""
+    return re.compile(rb'(?<!\\)(?:\\{%d})*\\{%d}"' % (2 * (backslashes + 1), backslashes))
+
+
+@lru_cache(maxsize=DEEPEST + 1)
+def _build_part(backslashes: int) -> re.Pattern[bytes]:
+    """Build the pattern of what makes up an array or an object: a string's first quote, or a bracket."""
+    return re.compile(rb'(?<!\\)\\{%d}"|[\[\]{}]' % backslashes)
+
+
+def _end_at(found: int, data: bytes) -> int:
+    return found if found >= 0 else len(data)
