@@ -87,7 +87,7 @@ def build_section(fields: Iterable[tuple[str, str]]) -> FieldSection:
 class _LowerNames(dict[str, str]):
     """Valid field names seen so far, each with its lower case: a look-up instead of a match and a copy."""
 
-    MOST = 2048
+    MOST = 512
     """Real traffic uses a few dozen names; past this, names are checked each time and not remembered."""
     LONGEST = 64
 
@@ -109,9 +109,15 @@ class _LowerNames(dict[str, str]):
 class _Sections(dict[bytes, FieldSection]):
     """Sections seen of late, by their bytes."""
 
-    MOST = 512
-    """Past this all are forgotten and those in use learnt anew, so that nothing has to be counted; 2 MB at the most."""
+    MOST_BYTES = 1_500_000
+    """Past this all are forgotten and those in use learnt anew, so that no order has to be kept."""
     LONGEST = 2048
+    """Bytes of a section that is remembered."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        super().__init__()
+        self._bytes = 0
 
     def __missing__(self, data: bytes) -> FieldSection:
         """Parse a section not seen before.
@@ -121,10 +127,22 @@ class _Sections(dict[bytes, FieldSection]):
         """
         section = _parse(data)
         if len(data) <= self.LONGEST and SECRET_NAMES.isdisjoint(section.names):
-            if len(self) >= self.MOST:
+            size = _estimate_size(data, section)
+            if self._bytes + size > self.MOST_BYTES:
                 self.clear()
+            self._bytes += size
             self[data] = section
         return section
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        super().clear()
+        self._bytes = 0
+
+
+def _estimate_size(data: bytes, section: FieldSection) -> int:
+    """Return the bytes that a section takes, with all that is derived from it: several copies, and an object a line."""
+    return 1500 + 5 * len(data) + 250 * len(section.fields)
 
 
 _lower_names = _LowerNames()

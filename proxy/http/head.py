@@ -20,6 +20,8 @@ from proxy.http.fields import TOKEN, FieldSection, parse_section
 if TYPE_CHECKING:
     from proxy.http.fields import Fields
 
+KNOWN_LONGEST = 128
+"""Bytes of a status line that is remembered: 256 of them are 100 KB at the most."""
 HEAD_END = b"\r\n\r\n"
 REQUEST_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
@@ -119,21 +121,25 @@ def parse_response_head(data: bytes) -> ResponseHead:
     """
     end = data.index(b"\r\n")
     try:
-        minor, status, reason = _parse_status_line(data[:end])
+        parse = _parse_known_status_line if end <= KNOWN_LONGEST else _parse_status_line
+        minor, status, reason = parse(data[:end])
         section = parse_section(data[end + 2 : -2])
     except ValueError as error:
         raise UpstreamProtocol(str(error)) from None
     return ResponseHead(minor, section, len(data), status, reason)
 
 
-@lru_cache(maxsize=256)
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:
-    """Parse a status line into minor version, status and reason; a handful of them make up all traffic."""
+    """Parse a status line into minor version, status and reason."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
         message = "the status line is malformed"
         raise ValueError(message)
     return int(match[1]), int(match[2]), (match[3] or b"").decode("latin-1")
+
+
+_parse_known_status_line = lru_cache(maxsize=256)(_parse_status_line)
+"""A handful of them make up all traffic."""
 
 
 def _refuse_version(version: str) -> NoReturn:

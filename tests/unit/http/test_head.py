@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.errors import Malformed, UpstreamProtocol, VersionNotSupported
-from proxy.http.head import parse_request_head, parse_response_head
+from proxy.http.head import KNOWN_LONGEST, _parse_known_status_line, parse_request_head, parse_response_head
 
 
 def request(*fields: bytes, line: bytes = b"GET / HTTP/1.1") -> bytes:
@@ -233,3 +233,16 @@ def test_line_seen_before_is_read_as_the_first_time():
 
     assert fields[0] == [("x-a", "1"), ("X-A", "1"), ("X-A", "1"), ("X-A", "1"), ("X-A", "2")]
     assert fields[0] == fields[1]
+
+
+def test_status_lines_remembered_have_a_bound():
+    """A long reason is read and forgotten: 256 of 64 KB would be 16 MB."""
+    _parse_known_status_line.cache_clear()
+    for number in range(300):
+        reason = f"{number} {'y' * 60_000}"
+        assert parse_response_head(f"HTTP/1.1 200 {reason}\r\n\r\n".encode()).reason == reason
+        parse_response_head(f"HTTP/1.1 200 {number}\r\n\r\n".encode())
+
+    info = _parse_known_status_line.cache_info()
+    assert info.currsize * (2 * KNOWN_LONGEST + 250) < 150_000
+    assert info.misses == 300
