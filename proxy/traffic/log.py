@@ -7,9 +7,11 @@ is counted, and the log itself says how much is missing and since when.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,8 +25,8 @@ from proxy.tokens.token import build_basic_token
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
-from proxy.traffic.sink import FileSink, StreamSink
-from proxy.traffic.writer import Writer
+from proxy.traffic.sink import MODE, FileSink, StreamSink
+from proxy.traffic.writer import Writer, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +47,13 @@ FREE_AT = 0.5
 """Share below which they are let in again, and below which a loss counts as over."""
 LOOK_AGAIN_S = 1.0
 """After a loss, until it is looked whether there is room to tell of it."""
+_FIXES = {
+    errno.ELOOP: 'it is a symbolic link: set the path that it leads to (for /dev/stdout, "-")',
+    errno.ENXIO: "it is a FIFO that nobody reads, or a socket: start its reader first",
+    errno.EISDIR: "it is a directory: set the path of a file in it",
+    errno.EPERM: f"it must be of mode {MODE:04o}, as it holds live tokens: let it belong to the proxy's user",
+}
+"""By what the system says, and else."""
 
 log = structlog.get_logger(__name__)
 
@@ -138,12 +147,12 @@ class TrafficLog:
             ConfigError: When the file cannot be opened.
         """
         try:
-            previous = await asyncio.to_thread(self._sink.open)
+            previous = await in_thread(self._sink.open)
         except OSError as error:
             problem = f"{self._path} cannot be opened ({error.strerror})"
-            fix = "create its directory and let the proxy's user write there, or set another path"
+            fix = _FIXES.get(error.errno or 0, "create its directory and let the proxy's user write there")
             where = "traffic_log.path"
-            raise ConfigError(where, problem, fix) from error
+            raise ConfigError(where, problem, f"{fix}, or set another path") from error
         self._writer.start()
         self._records.log_changed("log.started", previous=previous, pid=os.getpid())
         if previous in {"killed", "torn"}:
@@ -158,7 +167,7 @@ class TrafficLog:
         if self._lost_since is not None:
             self._report_loss(self._lost_since)
         self._records.log_changed(STOPPED, dropped=self._dropped)
-        left = await asyncio.to_thread(self._writer.stop, STOP_S)
+        left = await in_thread(partial(self._writer.stop, STOP_S))
         if left:
             log.error("log.lost", records=left, path=self._path, error=self._writer.error or "the sink is too slow")
 

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
+SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""A link could lead the log over another file, and a FIFO without a reader holds whoever opens it for ever."""
 STOPPED = "log.stopped"
 TAIL_BYTES = 4096
 """More than a ``log.stopped`` record has."""
@@ -51,9 +54,14 @@ def find_expired(path: Path, before: float) -> Iterator[Path]:
                 yield other
 
 
+def open_to_read(path: Path) -> BinaryIO:
+    """Open a file as the sink does: no link is followed, and nothing is waited for."""
+    return os.fdopen(os.open(path, os.O_RDONLY | SAFE), "rb")
+
+
 def read_first_moment(path: Path) -> float | None:
     """Return when the first record of a file was written; None if it does not begin with one."""
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         match = _FIRST_MOMENT.match(file.read(HEAD_BYTES))
     return datetime.fromisoformat(match[1].decode()).replace(tzinfo=UTC).timestamp() if match else None
 
@@ -69,7 +77,7 @@ def read_ending(path: Path) -> str:
         return "new"
     if not path.is_file():
         return "stream"
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
         tail = file.read()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from proxy.traffic.rotate import find_expired, read_ending, read_first_moment, rotated_path
+from proxy.traffic.rotate import SAFE, find_expired, read_ending, read_first_moment, rotated_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,13 +112,20 @@ class FileSink:
         return f"<FileSink {self._path} {self._size} bytes>"
 
     def open(self) -> str:
-        """Open or create the file; a line that a crash has torn is ended, so that the next one begins clean."""
+        """Open or create the file; a line that a crash has torn is ended, so that the next one begins clean.
+
+        A file that others may read is closed to them.  What is no file, as a FIFO that has a reader, is written to, and
+        neither rotated nor synced.
+        """
         self.close()
-        ending = read_ending(self._path)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE, MODE)
+        os.set_blocking(self._descriptor, True)
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
         self._rotates = stat.S_ISREG(status.st_mode)
+        if self._rotates and stat.S_IMODE(status.st_mode) != MODE:
+            os.fchmod(self._descriptor, MODE)
+        ending = read_ending(self._path)
         self._size = status.st_size
         begun_at = read_first_moment(self._path) if self._rotates and self._size else None
         self._begun_at = self._wall() if begun_at is None else begun_at

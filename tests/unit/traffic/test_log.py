@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -129,6 +130,64 @@ async def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path):
         await log.start()
     assert caught.value.where == "traffic_log.path"
     await log.stop()
+
+
+@pytest.mark.parametrize(
+    ("make", "fix"),
+    [
+        (os.mkfifo, "it is a FIFO that nobody reads, or a socket: start its reader first"),
+        (lambda path: path.symlink_to("elsewhere"), "it is a symbolic link: set the path that it leads to"),
+        (lambda path: path.mkdir(), "it is a directory: set the path of a file in it"),
+    ],
+    ids=["FIFO", "link", "directory"],
+)
+async def test_what_no_log_can_be_written_to_stops_the_start(make_log, path, make, fix):
+    """At once, with the key and the fix."""
+    make(path)
+
+    with pytest.raises(ConfigError) as caught:
+        await make_log().start()
+
+    assert str(caught.value).startswith(f"traffic_log.path: {path} cannot be opened (")
+    assert fix in str(caught.value)
+
+
+async def test_start_and_stop_need_none_of_the_threads_of_the_loop(make_log, make_exchange, path):
+    """A name server that does not answer holds them all; the log must be whole all the same."""
+    release = threading.Event()
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(1)
+    loop.set_default_executor(pool)
+    stuck = loop.run_in_executor(None, release.wait)
+    log = make_log()
+
+    await asyncio.wait_for(log.start(), 10)
+    log.exchange_closed(make_exchange())
+    await asyncio.wait_for(log.stop(), 10)
+
+    assert not stuck.done()
+    assert names(path) == ["log.started", "exchange.closed", "log.stopped"]
+    release.set()
+    await stuck
+
+
+async def test_names_that_the_configuration_adds_are_masked(make_log, make_exchange, path):
+    """In target, attempt, head and body."""
+    exchange = make_exchange(
+        "/v1/location?number=%2B1555&a=b",
+        fields=("X-Operator: Jo",),
+        answer=b'{"number":"+1555","a":"b"}',
+    )
+    log = make_log(mask=["NUMBER", "x-operator"])
+    await log.start()
+    log.exchange_closed(exchange)
+    await log.stop()
+
+    record = read(path)[1]
+    assert record["request"]["target"] == "/v1/location?number=***&a=b"
+    assert record["attempts"][0]["url"].endswith("/v1/location?number=***&a=b")
+    assert ["X-Operator", "***"] in record["request"]["headers"]
+    assert record["response"]["body"] == '{"number":"***","a":"b"}'
 
 
 async def test_secrets_are_masked_and_counted(make_log, make_exchange, path):

@@ -53,6 +53,56 @@ def test_only_the_owner_may_read_the_file(make_sink, path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o700])
+def test_a_file_that_others_may_read_is_closed_to_them(make_sink, path, mode):
+    """It may have come from another log, or from touch; what is put aside keeps the mode."""
+    path.write_text("before\n")
+    path.chmod(mode)
+    sink = make_sink(max_bytes=10)
+    write(sink, "after\n")
+
+    assert [stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()] == [0o600, 0o600]
+
+
+def test_a_file_that_follows_another_is_closed_to_others_too(make_sink, path):
+    """Whoever rotates it may create it with a mode of its own."""
+    sink = make_sink()
+    path.unlink()
+    path.touch(0o644)
+    path.chmod(0o644)
+    write(sink, "after\n")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "after\n"
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path, path, clock):
+    """Whoever may write in the directory could lead the log, and its mode, over any file of the proxy's user."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    path.symlink_to(victim)
+
+    with pytest.raises(OSError, match="symbolic links"):
+        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+
+    assert victim.read_text() == "precious"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o644
+
+
+def test_a_fifo_that_nobody_reads_does_not_hold_the_start(path, clock):
+    """To open one waits for a reader, for ever; also when it comes in the place of the file later."""
+    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    sink.open()
+    path.unlink()
+    os.mkfifo(path)
+
+    with pytest.raises(OSError, match="No such device or address"):
+        sink.prepare(1)
+    with pytest.raises(OSError, match="No such device or address"):
+        sink.open()
+
+
 def test_the_file_is_appended_to(make_sink, path):
     """A restart loses nothing."""
     path.write_text("before\n")
