@@ -334,7 +334,7 @@ class BearerSource:
         """Make a token that has just come the current one, and give it to those who wait."""
         now = self._now()
         held = self._held()
-        if token.life_s > 0:
+        if token.life_s > 0 and (held is None or self._pushes_out(token, held)):
             self._tokens[self._key] = token
             self._schedule.succeed(now, token.refresh_at)
         else:
@@ -345,6 +345,11 @@ class BearerSource:
             self._guard.minted(token, now)
         self._waiters.release(token)
         self._end_call()
+
+    def _pushes_out(self, token: Token, held: Token) -> bool:
+        """Return whether ``token`` takes the place of the one in hand: not where that serves longer."""
+        is_same = token.authorization == held.authorization  # then the server's last word on its life counts
+        return self._is_suspect(held) or is_same or token.usable_until > held.usable_until
 
     def _fail(self, error: FetchError) -> None:
         now = self._now()

@@ -409,6 +409,47 @@ async def test_used_up_token_does_not_push_out_a_good_one(source, server, timeli
     assert source.current().authorization == "Bearer token-3"
 
 
+async def test_short_token_does_not_push_out_a_longer_one(source, server, timeline):
+    """A server that suddenly gives tokens of a second, and then fails, costs nobody the long token in hand."""
+    await source.start()
+    await timeline.settle()
+    server.life_s = 1.0
+    await timeline.advance(1800.0)
+    server.go_down()
+
+    await timeline.advance(1794.0)
+
+    assert source.current().authorization == BEARER_1
+
+
+async def test_short_token_takes_over_from_a_longer_one_that_ends(source, server, timeline):
+    """While a server gives tokens of a second, one of them is there when the long one ends."""
+    await source.start()
+    await timeline.settle()
+    server.life_s = 1.0
+    await timeline.advance(3580.0)
+    none = 0
+
+    for _ in range(200):
+        await timeline.advance(0.1)
+        none += source.current() is None
+
+    assert none == 0
+    assert source.current().life_s == 1.0
+
+
+async def test_last_word_on_a_life_counts(source, server, timeline):
+    """A server that gives the same token with less left of it than it said before is believed."""
+    await source.start()
+    await timeline.settle()
+    server.minted.clear()
+    server.life_s = 60.0
+
+    await timeline.advance(1800.0)
+
+    assert source.current().expires_at == pytest.approx(timeline.now() + 60.0)
+
+
 async def test_tiny_life_does_not_storm(source, server, timeline):
     """A token of a tenth of a second is replaced four times a second, not twenty."""
     server.life_s = 0.1
