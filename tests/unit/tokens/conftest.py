@@ -1,13 +1,13 @@
-"""A timeline that a test moves by hand, and an authorization server at the seam of ``Fetch``."""
+"""An authorization server at the seam of ``Fetch``, and a source in front of it."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.timeline import Timeline
 
 from proxy.config.models import Credential
 from proxy.config.secret import Secret
@@ -23,69 +23,6 @@ if TYPE_CHECKING:
 
     from proxy.tokens.grants import TokenRequest
     from proxy.tokens.token import TokenFetch
-
-TURNS = 8
-"""Turns of the event loop in which every task gets as far as it can without time passing."""
-
-
-class PlannedCall:
-    """A timer of the timeline."""
-
-    def __init__(self, callback: Callable[[], object]) -> None:
-        """Plan ``callback``."""
-        self.callback: Callable[[], object] | None = callback
-
-    def cancel(self) -> None:
-        """Do not make the call."""
-        self.callback = None
-
-
-class Timeline:
-    """A ``Clock`` whose time passes only when the test says so."""
-
-    def __init__(self) -> None:
-        """Begin at a time that is not zero."""
-        self._now = 1000.0
-        self._order = itertools.count()
-        self._planned: list[tuple[float, int, PlannedCall]] = []
-
-    def now(self) -> float:
-        """See ``Clock``."""
-        return self._now
-
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> PlannedCall:
-        """See ``Clock``."""
-        call = PlannedCall(callback)
-        heapq.heappush(self._planned, (self._now + delay_s, next(self._order), call))
-        return call
-
-    async def settle(self) -> None:
-        """Let every task get as far as it can without time passing."""
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-
-    async def sleep(self, seconds: float) -> None:
-        """Return when so much time has passed."""
-        over = asyncio.Event()
-        self.call_later(seconds, over.set)
-        await over.wait()
-
-    async def advance(self, seconds: float) -> None:
-        """Let time pass, timer by timer."""
-        end = self._now + seconds
-        await self.settle()
-        while self._planned and self._planned[0][0] <= end:
-            when, _, call = heapq.heappop(self._planned)
-            self._now = max(self._now, when)
-            if call.callback is not None:
-                call.callback()
-                await self.settle()
-        self._now = end
-
-    def suspend(self, seconds: float) -> None:
-        """Let the clock run on while timers stand still, as when the machine sleeps."""
-        self._now += seconds
-        self._planned = [(when + seconds, order, call) for when, order, call in self._planned]
 
 
 class AuthorizationServer:

@@ -1,0 +1,118 @@
+"""What the contract's token policy makes of an authorization server's past.
+
+The rule of this file: the policy's numbers stand here once more, from the contract and not from the product, so that
+a change of the product's own shows.  Seconds throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.moody import Call, Minted
+
+LEAST_PAUSE_S = 0.25
+EARLIEST_REFRESH, LATEST_REFRESH = 0.475, 0.525
+"""Half of the life, with 5 % of jitter."""
+LONGEST_BACKOFF_S, LONGEST_RETRY_AFTER_S = 15.0, 60.0
+LONGEST_URGENT_BACKOFF_S, LONGEST_URGENT_RETRY_AFTER_S = 1.0, 15.0
+"""While no token is valid."""
+REFUSED_PAUSE_S = 60.0
+FIRST_REMINT_PAUSE_S, LONGEST_REMINT_PAUSE_S = 10.0, 60.0
+
+
+@dataclass(slots=True)
+class Past:
+    """The token calls that have ended, and what follows from them.
+
+    Attributes:
+        is_person: Whether the credential is a person's, whose refused password is never sent again.
+        is_suspect: Whether an upstream has rejected the token in hand, and no call has brought another since.
+        last: The call that ended last.
+    """
+
+    is_person: bool
+    is_suspect: bool = False
+    last: Call | None = None
+    _kept: list[Minted] = field(default_factory=list)
+    _served_until: float | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last call found the credential refused."""
+        return self.last is not None and self.last.mood is not None and self.last.mood.is_refusal
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the last call brought a token that was alive when it came."""
+        return self.last is not None and self.last.minted is not None and self._is_alive(self.last)
+
+    def note_end(self, call: Call) -> None:
+        """Take note of a call that has ended."""
+        self.last = call
+        if self.has_succeeded:
+            self._keep(call.minted)
+        good = () if self.is_suspect else self.find_usable(call.ended_at)
+        self._served_until = max((token.usable_until for token in good), default=None)
+
+    def _keep(self, token: Minted) -> None:
+        is_same = token.authorization in {one.authorization for one in self._kept}
+        if token.life_s:
+            # A rejection, and a server's last word on a token's life, speak against all that came before.
+            self._kept = [token] if self.is_suspect or is_same else [*self._kept, token]
+        self.is_suspect = False
+
+    def find_usable(self, now: float) -> list[Minted]:
+        """Return the tokens that could serve ``now``; while there is one, nobody waits."""
+        return [token for token in self._kept if now < token.usable_until]
+
+    def find_earliest(self, now: float) -> float:
+        """Return the earliest moment at which the next call might begin; it does begin ``now``."""
+        call = self.last
+        if call is None:
+            return -math.inf
+        is_served = bool(self.find_usable(now)) and not self.is_suspect
+        if self.has_succeeded:
+            return max(self._find_refresh(EARLIEST_REFRESH) if is_served else -math.inf, self.find_urgent())
+        if self.is_refused:
+            return math.inf if self.is_person else call.ended_at + REFUSED_PAUSE_S
+        longest_s = LONGEST_RETRY_AFTER_S if is_served else LONGEST_URGENT_RETRY_AFTER_S
+        return call.ended_at + max(LEAST_PAUSE_S, min(_asked_s(call), longest_s))
+
+    def find_latest(self) -> float:
+        """Return the latest moment at which the next call has to begin, though nobody waits for it."""
+        call, served_until = self.last, self._served_until
+        if self.has_succeeded:
+            return max(self._find_refresh(LATEST_REFRESH), self.find_urgent())
+        if served_until is None or self.is_refused:
+            return self.find_urgent()
+        patient = call.ended_at + max(LONGEST_BACKOFF_S, min(_asked_s(call), LONGEST_RETRY_AFTER_S))
+        return min(patient, max(served_until, self.find_urgent()))
+
+    def find_urgent(self) -> float:
+        """Return the latest moment at which the next call has to begin while somebody waits for it."""
+        call = self.last
+        if self.has_succeeded:
+            return call.ended_at + LEAST_PAUSE_S
+        if self.is_refused:
+            return math.inf if self.is_person else call.ended_at + REFUSED_PAUSE_S
+        return call.ended_at + max(LONGEST_URGENT_BACKOFF_S, min(_asked_s(call), LONGEST_URGENT_RETRY_AFTER_S))
+
+    def _find_refresh(self, share: float) -> float:
+        """Return when a share has passed of the new token's life, or of what was left of one that outlives it."""
+        new, ended_at = self.last.minted, self.last.ended_at
+        if self._served_until is None:
+            return math.inf
+        if new.life_s and new.usable_until >= self._served_until:
+            return new.sent_at + share * new.life_s
+        return ended_at + share * (self._served_until - ended_at)
+
+    @staticmethod
+    def _is_alive(call: Call) -> bool:
+        return not call.minted.life_s or call.ended_at < call.minted.usable_until
+
+
+def _asked_s(call: Call) -> float:
+    return call.mood.asked_s if call.mood else 0.0
