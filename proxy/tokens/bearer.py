@@ -157,8 +157,10 @@ class BearerSource:
         """
         token = self._held()
         self._credential, self._key = credential, key
-        if token is not None:
-            self._tokens.setdefault(key, token)
+        found = self._held()
+        # There is one of another source, or of a time when this was the secret before: the longer one serves.
+        if token is not None and (found is None or found.usable_until < token.usable_until):
+            self._tokens[key] = token
         self._schedule.renew(self._now())
         self.resync()
 
@@ -184,7 +186,7 @@ class BearerSource:
         elif pause_s > policy.LONGEST_URGENT_BACKOFF_S:
             raise RefreshPaused(explain_pause(self._history.last_error, pause_s), pause_s)
         if not self._is_stopped:
-            self._is_asked = not self._schedule.in_flight
+            self._is_asked = self._is_asked or not self._schedule.in_flight
             self._hasten()
             await self._call_ended.wait()
         return self.status()
@@ -347,9 +349,9 @@ class BearerSource:
         self._end_call()
 
     def _pushes_out(self, token: Token, held: Token) -> bool:
-        """Return whether ``token`` takes the place of the one in hand: not where that serves longer."""
+        """Return whether ``token`` takes the place of the one in hand: unasked not where that serves longer."""
         is_same = token.authorization == held.authorization  # then the server's last word on its life counts
-        return self._is_suspect(held) or is_same or token.usable_until > held.usable_until
+        return self._is_asked or self._is_suspect(held) or is_same or token.usable_until >= held.usable_until
 
     def _fail(self, error: FetchError) -> None:
         now = self._now()

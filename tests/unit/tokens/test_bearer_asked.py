@@ -43,6 +43,24 @@ async def test_the_old_token_serves_meanwhile(source, server, timeline, begin):
     assert source.current().authorization == BEARER_1
 
 
+async def test_a_token_that_dies_sooner_is_taken_too(source, server, timeline, begin):
+    """Whoever asks knows why: the longer one in hand is gone, also where others ask during the call."""
+    await source.start()
+    await timeline.advance(1.0)
+    server.life_s = 60.0
+    server.hold()
+    asked = [begin(source.refresh())]
+    await timeline.settle()
+    asked.append(begin(source.refresh()))
+    await timeline.settle()
+
+    server.let_go()
+    await timeline.settle()
+
+    assert source.current().authorization == BEARER_2
+    assert [task.result().expires_in_s for task in asked] == [60.0, 60.0]
+
+
 async def test_several_who_ask_share_one_call(source, server, timeline, begin):
     """Also with the call that was under way before."""
     server.hold()

@@ -156,3 +156,17 @@ async def test_a_newer_token_of_the_same_secret_is_not_overwritten(shared, timel
     assert last.current().authorization == BEARER_2
     await first.stop()
     await last.stop()
+
+
+async def test_a_secret_that_comes_back_costs_no_token(source, judge, timeline, make_credential):
+    """What was got with it before dies sooner than the token in hand, which serves on."""
+    await source.start()
+    await timeline.settle()
+    renew(source, make_credential)
+    judge.secret = "next-secret"
+    await timeline.advance(1800.0)
+    assert source.current().authorization == BEARER_2
+
+    renew(source, make_credential, "a-secret")
+
+    assert source.current().authorization == BEARER_2
