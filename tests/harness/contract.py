@@ -30,19 +30,26 @@ class Past:
     Attributes:
         is_person: Whether the credential is a person's, whose refused password is never sent again.
         is_suspect: Whether an upstream has rejected the token in hand, and no call has brought another since.
+        is_asked: Whether an operator wants a call, and none has begun since.
+        is_forced: Whether he wants it in spite of what the last outcome forbids.
         last: The call that ended last.
     """
 
     is_person: bool
     is_suspect: bool = False
+    is_asked: bool = False
+    is_forced: bool = False
     last: Call | None = None
+    _forgiven_at: float | None = None
+    _is_next_forgiven: bool = False
     _kept: list[Minted] = field(default_factory=list)
     _served_until: float | None = None
 
     @property
     def is_refused(self) -> bool:
-        """Whether the last call found the credential refused."""
-        return self.last is not None and self.last.mood is not None and self.last.mood.is_refusal
+        """Whether the last call found the credential refused, and that is still the one to send."""
+        has_refused = self.last is not None and self.last.mood is not None and self.last.mood.is_refusal
+        return has_refused and self._forgiven_at is None
 
     @property
     def has_succeeded(self) -> bool:
@@ -52,16 +59,25 @@ class Past:
     def note_end(self, call: Call) -> None:
         """Take note of a call that has ended."""
         self.last = call
+        self._forgiven_at = call.ended_at if self._is_next_forgiven else None
+        self._is_next_forgiven = False
         if self.has_succeeded:
             self._keep(call.minted)
+        self.is_asked = self.is_forced = False
         good = () if self.is_suspect else self.find_usable(call.ended_at)
         self._served_until = max((token.usable_until for token in good), default=None)
+
+    def renew(self, now: float, *, in_flight: bool) -> None:
+        """Take note of a new secret: the old one's refusal says nothing any more, nor does one that is on its way."""
+        self._is_next_forgiven = in_flight
+        if self.is_refused:
+            self._forgiven_at = now
 
     def _keep(self, token: Minted) -> None:
         is_same = token.authorization in {one.authorization for one in self._kept}
         if token.life_s:
-            # A rejection, and a server's last word on a token's life, speak against all that came before.
-            self._kept = [token] if self.is_suspect or is_same else [*self._kept, token]
+            # A rejection, an operator, and a server's last word on a token's life rule out all that came before.
+            self._kept = [token] if self.is_suspect or self.is_asked or is_same else [*self._kept, token]
         self.is_suspect = False
 
     def find_usable(self, now: float) -> list[Minted]:
@@ -73,7 +89,9 @@ class Past:
         call = self.last
         if call is None:
             return -math.inf
-        is_served = bool(self.find_usable(now)) and not self.is_suspect
+        if self.is_forced or self._is_forgiven:
+            return call.ended_at
+        is_served = bool(self.find_usable(now)) and not (self.is_suspect or self.is_asked)
         if self.has_succeeded:
             return max(self._find_refresh(EARLIEST_REFRESH) if is_served else -math.inf, self.find_urgent())
         if self.is_refused:
@@ -86,7 +104,7 @@ class Past:
         call, served_until = self.last, self._served_until
         if self.has_succeeded:
             return max(self._find_refresh(LATEST_REFRESH), self.find_urgent())
-        if served_until is None or self.is_refused:
+        if served_until is None or self.is_refused or self._is_forgiven:
             return self.find_urgent()
         patient = call.ended_at + max(LONGEST_BACKOFF_S, min(_asked_s(call), LONGEST_RETRY_AFTER_S))
         return min(patient, max(served_until, self.find_urgent()))
@@ -96,9 +114,15 @@ class Past:
         call = self.last
         if self.has_succeeded:
             return call.ended_at + LEAST_PAUSE_S
+        if self._is_forgiven:
+            return max(call.ended_at + LEAST_PAUSE_S, self._forgiven_at)
         if self.is_refused:
             return math.inf if self.is_person else call.ended_at + REFUSED_PAUSE_S
         return call.ended_at + max(LONGEST_URGENT_BACKOFF_S, min(_asked_s(call), LONGEST_URGENT_RETRY_AFTER_S))
+
+    @property
+    def _is_forgiven(self) -> bool:
+        return self._forgiven_at is not None and self.last.mood is not None and self.last.mood.is_refusal
 
     def _find_refresh(self, share: float) -> float:
         """Return when a share has passed of the new token's life, or of what was left of one that outlives it."""

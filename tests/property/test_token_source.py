@@ -13,7 +13,13 @@ import math
 import random
 from dataclasses import dataclass
 
-from harness.contract import FIRST_REMINT_PAUSE_S, LONGEST_REMINT_PAUSE_S, REFUSED_PAUSE_S, Past
+from harness.contract import (
+    FIRST_REMINT_PAUSE_S,
+    LONGEST_REMINT_PAUSE_S,
+    LONGEST_URGENT_BACKOFF_S,
+    REFUSED_PAUSE_S,
+    Past,
+)
 from harness.moody import Mood, MoodyServer, giving
 from harness.timeline import Timeline
 from hypothesis import settings
@@ -23,10 +29,10 @@ from structlog.testing import capture_logs
 
 from proxy.config.models import Credential
 from proxy.config.secret import Secret
-from proxy.errors import NoToken
+from proxy.errors import NoToken, RefreshPaused
 from proxy.tokens.bearer import BearerSource, Shared
 from proxy.tokens.cache import build_cache
-from proxy.tokens.token import Token, build_token_key, fingerprint
+from proxy.tokens.token import CredentialStatus, Token, build_token_key, fingerprint
 
 WAIT_S = 5.0
 """timeouts.token_wait."""
@@ -90,6 +96,20 @@ class Client:
     suspect: Token | None
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody who wants a new token, and waits for the outcome of a call.
+
+    Attributes:
+        began_awake: Since when, on the clock that stands still in suspend.
+        calls: How many had ended when he came.
+    """
+
+    task: asyncio.Task[CredentialStatus]
+    began_awake: float
+    calls: int
+
+
 class Day(RuleBasedStateMachine):
     """One credential's source, its authorization server, and whoever asks for its token."""
 
@@ -102,7 +122,9 @@ class Day(RuleBasedStateMachine):
         self.timeline = Timeline()
         self.server = MoodyServer(self.timeline, WELL)
         self.clients: list[Client] = []
+        self.operators: list[Operator] = []
         self.is_stopped = False
+        self.secrets = 0
         self.calls_noted = 0
         self.slept_s_at_end = 0.0
         self.unproved: str | None = None
@@ -150,11 +172,11 @@ class Day(RuleBasedStateMachine):
     @rule(count=st.integers(2, 100))
     def crowd(self, count):
         """Many requests come at once; with a token at hand none of them waits."""
-        usable = self.past.find_usable(self.timeline.now())
+        token = self.take()
         tasks = [self.admit(self.source.wait()) for _ in range(count)]
         self.settle()
 
-        assert not usable or all(task.done() and task.exception() is None for task in tasks)
+        assert not token or all(task.done() and task.exception() is None for task in tasks)
 
     @precondition(lambda self: self.past.find_usable(self.timeline.now()))
     @rule(count=st.sampled_from([1, 1, 3]))
@@ -193,6 +215,26 @@ class Day(RuleBasedStateMachine):
             self.source.prove(token)
             self.unproved = None if token.authorization == self.unproved else self.unproved
 
+    @precondition(lambda self: not self.is_stopped)
+    @rule(force=st.booleans())
+    def ask(self, force):
+        """An operator wants a new token now: there is a call, unless the last outcome forbids it for over a second."""
+        awaited = self.timeline.now() if force else self.past.find_urgent() if self.past.last else -math.inf
+        task = self.loop.create_task(self.source.refresh(force=force))
+        if not self.server.under_way and (force or awaited <= self.timeline.now() + LONGEST_URGENT_BACKOFF_S):
+            self.past.is_asked, self.past.is_forced = True, force
+        self.operators.append(Operator(task, self.timeline.now() - self.timeline.slept_s, self.calls_noted))
+        self.settle()
+
+    @rule(is_new=st.booleans())
+    def renew(self, is_new):
+        """The secret is set: the token in hand serves on, and a refusal of the old one is no reason to wait."""
+        self.secrets += is_new
+        credential = build_credential(f"secret-{self.secrets}", is_person=self.past.is_person)
+        self.past.renew(self.timeline.now(), in_flight=bool(self.server.under_way))
+        self.source.renew_credential(credential, build_token_key(credential, b"key"))
+        self.settle()
+
     @precondition(lambda self: self.clients)
     @rule(number=st.integers(0, 100))
     def leave(self, number):
@@ -224,12 +266,12 @@ class Day(RuleBasedStateMachine):
         if left_s is not None:
             self.advance_to(self.timeline.now() + min(left_s, LONGEST_WAIT_S))
 
-    @rule(mood=st.none() | FAILING | REFUSING, early_s=st.sampled_from([0.0, 0.0, 1e-3, 0.5, 3.0]))
-    def wait_for_expiry(self, mood, early_s):
-        """Time passes up to the end of the token in hand, or to shortly before; the server may fail meanwhile."""
+    @rule(mood=st.none() | FAILING | REFUSING, late_s=st.sampled_from([-3.0, -1e-3, 0.0, 1e-3, 20.0]))
+    def wait_for_expiry(self, mood, late_s):
+        """Time passes up to the end of the token in hand, shortly before or after; the server may fail meanwhile."""
         self.server.mood = mood or self.server.mood
         now = self.timeline.now()
-        end = max((token.usable_until - early_s for token in self.past.find_usable(now)), default=now)
+        end = max((token.usable_until + late_s for token in self.past.find_usable(now)), default=now)
         self.advance_to(min(max(now, end), now + LONGEST_WAIT_S))
 
     @rule(seconds=st.sampled_from([1.0, 61.0, 2000.0, 3600.0, 100_000.0]))
@@ -261,6 +303,7 @@ class Day(RuleBasedStateMachine):
         calls = len(self.server.calls)
 
         assert not self.clients
+        assert not self.operators
         assert not asyncio.all_tasks(self.loop)
         assert self.timeline.next_at is None
         self.use()
@@ -283,6 +326,7 @@ class Day(RuleBasedStateMachine):
         """The source is as the contract says that it should be by now."""
         self.note_calls()
         self.note_clients()
+        self.note_operators()
         now = self.timeline.now()
         awake = now - self.timeline.slept_s
         status = self.source.status()
@@ -324,6 +368,17 @@ class Day(RuleBasedStateMachine):
                 assert not client.suspect or token.authorization != client.suspect.authorization
         self.clients = waiting
 
+    def note_operators(self):
+        """Hold against the contract what operators were told."""
+        for operator in (operator for operator in self.operators if operator.task.done()):
+            error = operator.task.exception()
+
+            assert error is None or isinstance(error, RefreshPaused)
+            assert error is None or self.past.find_urgent() > self.timeline.now() + LONGEST_URGENT_BACKOFF_S
+        self.operators = [operator for operator in self.operators if not operator.task.done()]
+
+        assert all(operator.calls == self.calls_noted for operator in self.operators)
+
     def may_be_sent(self, token):
         """Return whether a token is alive, or is a used-up one that was got this moment for those who wait."""
         now, last = self.timeline.now(), self.past.last
@@ -357,7 +412,8 @@ class Day(RuleBasedStateMachine):
         if self.past.last is None:
             return math.inf
         latest, urgent = (moment - self.slept_s_at_end for moment in (self.past.find_latest(), self.past.find_urgent()))
-        return min([latest, *(max(urgent, client.began_awake) for client in self.clients)])
+        waited_for = [max(urgent, client.began_awake) for client in self.clients]
+        return min([latest, *waited_for, *(max(urgent, operator.began_awake) for operator in self.operators)])
 
     # Means.
 
@@ -396,14 +452,7 @@ class Deaf:
 
 def build_source(timeline, server, dice, *, is_person):
     """Build the source of a client's credential, or of a person's."""
-    credential = Credential(
-        grant="password" if is_person else "client_credentials",
-        token_url="https://api.example/oauth/token",
-        client_id=Secret("an-id", "test"),
-        client_secret=Secret("a-secret", "test"),
-        username=Secret("a-user", "test") if is_person else None,
-        password=Secret("a-password", "test") if is_person else None,
-    )
+    credential = build_credential("secret-0", is_person=is_person)
     shared = Shared(
         cache=build_cache(timeline.now, 1),
         fetch=server,
@@ -413,6 +462,18 @@ def build_source(timeline, server, dice, *, is_person):
         dice=dice.random,
     )
     return BearerSource("core", credential, build_token_key(credential, b"key"), shared)
+
+
+def build_credential(secret, *, is_person):
+    """Build a client's credential, or a person's."""
+    return Credential(
+        grant="password" if is_person else "client_credentials",
+        token_url="https://api.example/oauth/token",
+        client_id=Secret("an-id", "test"),
+        client_secret=Secret(secret, "test"),
+        username=Secret("a-user", "test") if is_person else None,
+        password=Secret("a-password", "test") if is_person else None,
+    )
 
 
 TestDay = Day.TestCase
