@@ -48,6 +48,24 @@ async def test_many_at_start_cause_one_token_call(simulator: Simulator) -> None:
         assert simulator.token_requests.total == 1
 
 
+async def test_many_at_the_refresh_cause_one_token_call(simulator: Simulator) -> None:
+    """While the refresh is under way the old token serves all of them, and nobody makes a call of his own."""
+    simulator.faults.add(Fault(where="token", kind="fields", fields={"expires_in": 4}, times=1))
+    async with running_proxy(document(simulator)) as proxy:
+        simulator.faults.add(Fault(where="token", kind="stall"))
+        await until(lambda: simulator.token_requests.total == 2)
+        statuses = await ask_at_once(proxy)
+
+        assert statuses == [b"200"] * CALLERS
+        assert simulator.token_requests.total == 2
+        simulator.faults.clear()
+        simulator.release()
+        await proxy.recorder.wait_fetches(2)
+        assert await ask_at_once(proxy) == [b"200"] * CALLERS
+        assert [fetch.reason for fetch in proxy.recorder.fetches] == ["start", "refresh"]
+        assert simulator.token_requests.total == 2
+
+
 async def test_revocation_under_load_causes_one_token_call(simulator: Simulator) -> None:
     """Every one of them is refused once, and every one succeeds with the same new token."""
     async with running_proxy(document(simulator)) as proxy:
