@@ -282,7 +282,7 @@ class BearerSource:
             return None
         self._succeed(token, parsed)
         self._tell(token, parsed.status, reason, sent_at)
-        return token if token.life_s > 0 else None
+        return token if self._held() is token else None
 
     def _adopt(self, found: StoredToken | None, *, is_agreed: bool = False) -> bool:
         """Take a stored token, if it can be sent and is newer than the one in hand; return whether it was taken.

@@ -413,6 +413,20 @@ async def test_a_token_without_a_life_is_not_stored(replica, shelf, server, time
     assert shelf.token is None
 
 
+async def test_a_token_that_dies_sooner_does_not_replace_the_stored_one(replica, shelf, server, timeline):
+    """As it does not replace the one in hand: whoever starts next gets the longer one."""
+    source = replica()
+    await source.start()
+    await timeline.settle()
+    server.life_s = 1.0
+
+    await timeline.advance(1800.0)
+
+    assert server.calls == 2
+    assert source.current().authorization == "Bearer token-1"
+    assert shelf.find().access_token == "token-1"
+
+
 async def test_a_refused_credential_is_usable_with_the_token_of_another_replica(replica, shelf, server, timeline):
     """Its secret may be the old one here, and the new one there."""
     server.refuse()
