@@ -78,9 +78,9 @@ async def under_load(proxy: RunningProxy, clients: int) -> AsyncIterator[Load]:
         load.end()
 
 
-def document(simulator: Simulator) -> dict[str, object]:
-    """Describe a proxy in front of a simulator, whose requests do not wait for a token for long."""
-    return build_document(simulator.url, f"{simulator.url}/oauth/token", timeouts={"token_wait": 0.1})
+def document(simulator: Simulator, **sections: object) -> dict[str, object]:
+    """Describe a proxy in front of a simulator."""
+    return build_document(simulator.url, f"{simulator.url}/oauth/token", **sections)
 
 
 async def test_an_outage_is_noticed_at_the_true_expiry_and_its_end_at_once() -> None:
@@ -91,7 +91,10 @@ async def test_an_outage_is_noticed_at_the_true_expiry_and_its_end_at_once() -> 
     simulator = Simulator(SimulatorSettings(token_life_s=3.0))
     await simulator.start()
     try:
-        async with running_proxy(document(simulator)) as proxy, under_load(proxy, 10) as load:
+        async with (
+            running_proxy(document(simulator, timeouts={"token_wait": 0.1})) as proxy,
+            under_load(proxy, 10) as load,
+        ):
             simulator.faults.add(Fault(where="token", kind="reset"))
             await until(lambda: simulator.token_requests.total >= 3)
             served = load.served
