@@ -22,7 +22,7 @@ MEASURE := PYTHONPATH=tests $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test bench soak bodies format constraints clean
+.PHONY: help run test bench soak day bodies format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -41,6 +41,9 @@ bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: secon
 
 soak: $(VENV)/installed-dev ## tokens of 20 seconds under steady load, for two minutes
 	$(MEASURE) bench.token_soak
+
+day: $(VENV)/installed-dev ## tokens of 5 seconds and a token server that fails in every way, ten minutes; QUICK=1: one
+	$(MEASURE) bench.token_day $(if $(QUICK),--seconds 60)
 
 bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
 	$(MEASURE) bench.large_bodies

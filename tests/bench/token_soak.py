@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
-
 from bench.process import BenchError
-from bench.proxies import OwnProxy, Setting, running_own
+from bench.proxies import Setting, running_own
+from bench.steady import Sent, Steady, say, send_all
 from proxy.logs import set_up_logs
 from proxy.simulator.server import Simulator
 from proxy.simulator.settings import SimulatorSettings
@@ -33,47 +32,20 @@ from proxy.tokens.policy import refresh_after, send_margin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PROGRESS_S = 5.0
-ANSWER_S = 30.0
-TOO_MANY = 100
-"""Failures after which there is nothing left to learn."""
-OK = 200
 SHOWN = 10
 SLACK_S = 0.5
 """By which each refresh may be late: the call itself, and a busy machine."""
-BODY = b'{"callback":"+15555550100","remarks":"smoke on the third floor"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(Steady):
     """What to run.
 
     Attributes:
-        rate: Requests per second.
         life_s: Of each token.
     """
 
-    seconds: float
-    rate: float
     life_s: float
-
-    @property
-    def requests(self) -> int:
-        """How many to send in all."""
-        return int(self.seconds * self.rate)
-
-
-@dataclass(slots=True)
-class Sent:
-    """What the load has done so far.
-
-    Attributes:
-        failures: Answers that were not 200, and broken connections, in words.
-    """
-
-    requests: int
-    answered: int
-    failures: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +111,7 @@ async def soak(options: Options) -> Evidence:
         stack.push_async_callback(authority.stop)
         proxy = await stack.enter_async_context(running_own(Setting(authority.url, authority, directory)))
         ready_at = time.monotonic()
-        sent = await send_all(proxy, authority, options)
+        sent = await send_all(proxy.url, options, lambda: f"{authority.token_requests.total:3} token calls")
         elapsed_s = time.monotonic() - ready_at
         await proxy.process.stop()
         records = list(proxy.traffic.read_records())
@@ -152,47 +124,6 @@ async def soak(options: Options) -> Evidence:
             dead=sum(not seen.authorized for seen in authority.requests),
             issued=authority.token_requests.total,
         )
-
-
-async def send_all(proxy: OwnProxy, authority: Simulator, options: Options) -> Sent:
-    """Send every request at its moment, and say every few seconds how it goes."""
-    sent = Sent(0, 0, [])
-    started = told_at = time.monotonic()
-    connector, timeout = TCPConnector(limit=0), ClientTimeout(total=ANSWER_S)
-    async with ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as tasks:
-        while sent.requests < options.requests and len(sent.failures) < TOO_MANY:
-            await asyncio.sleep(started + sent.requests / options.rate - time.monotonic())
-            _ = tasks.create_task(send(session, proxy.url, sent, number=sent.requests))
-            sent.requests += 1
-            if time.monotonic() - told_at >= PROGRESS_S:
-                told_at = time.monotonic()
-                say(describe_progress(sent, authority, told_at - started))
-    return sent
-
-
-async def send(session: ClientSession, url: str, sent: Sent, *, number: int) -> None:
-    """Send one request, push and pull in turn, and take note of its answer."""
-    try:
-        if number % 2:
-            answer = await session.post(f"{url}/ingress/v1/echo", data=BODY)
-        else:
-            answer = await session.get(f"{url}/egress/v1/echo?number={number}")
-        async with answer:
-            await answer.read()
-    except (ClientError, TimeoutError) as error:
-        sent.failures.append(f"request {number}: {type(error).__name__}: {error}")
-        return
-    sent.answered += 1
-    if answer.status != OK:
-        sent.failures.append(f"request {number}: status {answer.status}")
-
-
-def describe_progress(sent: Sent, authority: Simulator, passed_s: float) -> str:
-    """Describe how far the load is."""
-    return (
-        f"{passed_s:5.0f} s   {sent.requests:7,} sent   {sent.requests - sent.answered:4} under way"
-        f"   {len(sent.failures)} failed   {authority.token_requests.total:3} token calls"
-    )
 
 
 def find_failures(evidence: Evidence, options: Options) -> Iterator[str]:
@@ -248,12 +179,6 @@ def describe_success(evidence: Evidence) -> str:
         f"{len(evidence.exchanges):,} requests, none waited for a token, none bore a dead one: {evidence.issued} token "
         f"calls, {len(tokens)} tokens used, the oldest with {left_s:.1f} s to live; slowest request {slowest_ms:.1f} ms"
     )
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
