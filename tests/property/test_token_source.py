@@ -13,6 +13,7 @@ import math
 import random
 from dataclasses import dataclass
 
+import pytest
 from harness.contract import (
     FIRST_REMINT_PAUSE_S,
     LONGEST_REMINT_PAUSE_S,
@@ -474,6 +475,42 @@ def build_credential(secret, *, is_person):
         username=Secret("a-user", "test") if is_person else None,
         password=Secret("a-password", "test") if is_person else None,
     )
+
+
+REMEMBERED = {
+    "a token of a second pushes out one of an hour": [
+        (Day.change, {"mood": giving(1.0), "delay_s": 0.0}),
+        (Day.wait_for_call, {"mood": None}),
+        (Day.change, {"mood": Mood(0), "delay_s": 0.0}),
+        (Day.wait, {"seconds": 20.0}),
+    ],
+    "a life of years is believed": [
+        (Day.change, {"mood": ENDLESS, "delay_s": 0.0}),
+        (Day.wait_for_call, {"mood": None}),
+        (Day.sleep, {"seconds": 100_000.0}),
+    ],
+    "a second operator takes the first one's wish away": [
+        (Day.change, {"mood": giving(60.0), "delay_s": 0.3}),
+        (Day.ask, {"force": True}),
+        (Day.ask, {"force": False}),
+        (Day.wait, {"seconds": 1.0}),
+        (Day.wait_for_expiry, {"mood": Mood(0), "late_s": 20.0}),
+    ],
+}
+"""Days that went wrong once, here or in a version of the source that was spoilt on purpose."""
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_remembered_days(name):
+    """What went wrong once goes well, from a start with a token of an hour in hand."""
+    day = Day()
+    day.start(is_person=False, seed=1, mood=WELL, delay_s=0.0)
+    try:
+        for event, details in REMEMBERED[name]:
+            event(day, **details)
+            day.check()
+    finally:
+        day.teardown()
 
 
 TestDay = Day.TestCase
