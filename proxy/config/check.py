@@ -40,6 +40,7 @@ def check_config(config: Config, problems: Problems) -> None:
     _check_logins(config, problems)
     _check_urls(config, problems)
     _check_environments(config, problems)
+    _check_dead_tokens(config, problems)
     _check_outbound(config.outbound, problems)
     _check_ca_file("outbound.ca_file", config.outbound.ca_file, problems)
     check_store(config.store, problems)
@@ -170,6 +171,15 @@ def _check_environments(config: Config, problems: Problems) -> None:
         if environment is not None and seen.setdefault(route.credential, environment) != environment:
             problem = f"is a {environment} host, and credential {route.credential} is for {seen[route.credential]}"
             problems.add(f"route[{route.name}].upstream", problem, "use a credential and a host of one environment")
+
+
+def _check_dead_tokens(config: Config, problems: Problems) -> None:
+    for route in config.route:
+        for place, rule in enumerate(route.dead_token, 1):
+            if rule.www_authenticate is None and rule.body is None:
+                key = f"route[{route.name}].dead_token[{place}]"
+                fix = "add www_authenticate or body, or move the status to dead_token_status"
+                problems.add(key, "has a status alone", fix)
 
 
 def _check_outbound(outbound: Outbound, problems: Problems) -> None:

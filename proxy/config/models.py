@@ -30,6 +30,7 @@ Proxy = Annotated[Origin, BeforeValidator(units.parse_proxy)]
 Networks = tuple[Annotated[Network, BeforeValidator(units.parse_network)], ...]
 HostName = Annotated[str, BeforeValidator(units.parse_host_name)]
 HostNames = tuple[HostName, ...]
+Words = Annotated[str, BeforeValidator(units.parse_words)]
 Methods = tuple[Annotated[str, BeforeValidator(units.parse_method)], ...]
 Fields = dict[Annotated[str, BeforeValidator(units.parse_field_name)], str]
 Addresses = tuple[Annotated[str, BeforeValidator(units.parse_pinned_address)], ...]
@@ -115,11 +116,13 @@ class Match(Model):
 
 
 class DeadToken(Model):
-    """An answer that makes the token sent suspect by its status and its WWW-Authenticate together."""
+    """An answer that makes the token sent suspect by its status and what it says, in any case."""
 
     status: Annotated[StrictInt, Field(ge=400, le=599)]
-    www_authenticate: Annotated[str, BeforeValidator(units.parse_challenge)]
-    """Words that one such field must hold, in any case: ``invalid_token``."""
+    www_authenticate: Words | None = None
+    """Words that one such field must hold: ``invalid_token``."""
+    body: Words | None = None
+    """Words that its body must hold among its first 4096 bytes."""
 
 
 class Route(Model):

@@ -265,8 +265,8 @@ def check_dead_token_status(status: int) -> int:
     return status
 
 
-def parse_challenge(value: object) -> str:
-    """Check the words that a WWW-Authenticate field must hold; no words would be in every one."""
+def parse_words(value: object) -> str:
+    """Check the words that an answer must hold; no words would be in every one."""
     if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
         return value.strip()
     raise UnitError(value, "would tell nothing", 'write words such as "invalid_token" (RFC 6750, section 3.1)')

@@ -41,6 +41,7 @@ from proxy.http.problem import Answer, build_problem
 from proxy.relay.answering import Answering
 from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
+from proxy.tokens.rejection import BodyLook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,6 +82,7 @@ class Transfer:
         "_held",
         "_is_over",
         "_last_active",
+        "_look",
         "_relay",
         "_request",
         "_resent",
@@ -105,6 +107,7 @@ class Transfer:
         self._held: UpstreamConnection | None = None
         self._attempt = cast("Attempt", None)
         self._task: asyncio.Task[None] | None = None
+        self._look: BodyLook | None = None
         self._resent = False
         self._token_replaced = False
         self._client_stalled = False
@@ -258,19 +261,34 @@ class Transfer:
         attempt.status = head.status
         attempt.first_byte_at = now
         rejections = self._admitted.route.rejections
-        if (
-            head.status in rejections.statuses
-            and self._token.fingerprint is not None
-            and rejections.is_dead_token(head)
-        ):
-            if self._may_send_again():
-                self._hold_answer()
-                self._start_task(partial(self._replace_token, head, body), "exchange.replace")
-                return
-            self._relay.reject(self._admitted.source, self._token)
-        elif self._token_replaced and head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
+        if head.status not in rejections.statuses or self._token.fingerprint is None:
+            self._accept(head, body)
+        elif rejections.is_dead_token(head):
+            self._reject(head, body)
+        elif words := rejections.find_words(head):
+            self._look = BodyLook(head, body, words)
+        else:
+            self._accept(head, body)
+
+    def _accept(self, head: ResponseHead, body: BodyReader, seen: bytes = b"") -> None:
+        """Relay an answer that has nothing to say about the token; ``seen`` is what was held back of its body."""
+        if self._token_replaced and head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
             self._admitted.source.prove(self._token)
+        self._begin_answer(head, body, seen)
+
+    def _reject(self, head: ResponseHead, body: BodyReader, seen: bytes = b"") -> None:
+        """Try again after an answer that says that the token is dead; relay it, if that cannot be."""
+        if self._may_send_again():
+            self._hold_answer()
+            self._start_task(partial(self._replace_token, head, body, seen), "exchange.replace")
+        else:
+            self._relay.reject(self._admitted.source, self._token)
+            self._begin_answer(head, body, seen)
+
+    def _begin_answer(self, head: ResponseHead, body: BodyReader, seen: bytes) -> None:
         self._answering.take_head(head, body, request_done=self._asking.is_done)
+        if seen:
+            self._answering.take_body(seen)
 
     def _may_send_again(self) -> bool:
         """Return whether a 401 may lead to a second try: one an exchange, and only with the whole body at hand."""
@@ -286,7 +304,7 @@ class Transfer:
         self._asking.let_go()
         cast("UpstreamConnection", self._held).hold()
 
-    async def _replace_token(self, head: ResponseHead, body: BodyReader) -> None:
+    async def _replace_token(self, head: ResponseHead, body: BodyReader, seen: bytes) -> None:
         """Send once more with a new token; without one the answer held is the answer."""
         self._token_replaced = True
         started = self._relay.clock()
@@ -302,20 +320,30 @@ class Transfer:
             self._connect(token)
         elif held is not None:
             self._upstream = held
-            self._answering.take_head(head, body, request_done=self._asking.is_done)
+            self._begin_answer(head, body, seen)
             held.release_answer()
         else:
             detail = "the upstream refused the token and closed; a new token could not be had"
             raise UpstreamClosed(detail)
 
     def answer_body(self, data: bytes) -> None:
-        """Relay body bytes."""
+        """Relay body bytes, unless they must be looked at first."""
         self._last_active = self._relay.clock()
-        self._answering.take_body(data)
+        look = self._look
+        if look is None:
+            self._answering.take_body(data)
+        elif look.take(data):
+            self._look = None
+            (self._reject if look.finds_it else self._accept)(look.head, look.body, look.seen)
 
     def answer_done(self) -> None:
         """The upstream's part is over."""
         self._upstream = None
+        look, self._look = self._look, None
+        if look is not None:  # the end of the connection was the end of the body: nothing is left to hold
+            if look.finds_it:
+                self._relay.reject(self._admitted.source, self._token)
+            self._begin_answer(look.head, look.body, look.seen)
         self._answering.end()
         self._finish(keep_alive=self._answering.keeps_alive(request_done=self._asking.is_done))
 

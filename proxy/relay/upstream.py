@@ -300,7 +300,7 @@ class UpstreamConnection(asyncio.Protocol):
         if rest:
             self._may_reuse = False
         taker.answer_body(payload)
-        if body.is_complete and self._taker is not None:
+        if body.is_complete and self._taker is not None and not self._held:
             self._taker = None
             self._let_go()
             taker.answer_done()

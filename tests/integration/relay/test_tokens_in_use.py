@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from harness.records import read_records
 from harness.running import RunningProxy, build_document, running_proxy, until
 from harness.upstream import Peer, answering, scripted_upstream
@@ -14,6 +15,7 @@ from proxy.simulator.faults import Fault
 from proxy.tokens.token import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from proxy.simulator.server import Simulator
@@ -251,3 +253,88 @@ async def test_an_answer_that_names_the_token_makes_it_suspect(simulator: Simula
             assert replaced.startswith(b"HTTP/1.1 200 ")
             assert relayed.startswith(b"HTTP/1.1 403 ")
             assert simulator.token_requests.total == 2
+
+
+EXPIRED = b'{"detail":"Token expired."}'
+OTHER = b'{"detail":"caller_id is missing."}'
+
+
+def by_length(body: bytes) -> bytes:
+    """Build a 400 whose body has a length."""
+    return b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def by_chunks(body: bytes) -> bytes:
+    """Build a 400 whose body comes in chunks of five bytes."""
+    chunks = (b"%x\r\n%b\r\n" % (len(body[i : i + 5]), body[i : i + 5]) for i in range(0, len(body), 5))
+    return b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(chunks) + b"0\r\n\r\n"
+
+
+def looking_into_bodies(port: int, simulator: Simulator, **sections: Any) -> dict[str, Any]:
+    """Describe a proxy whose upstream says in the body that a token is dead."""
+    described = build_document(f"http://127.0.0.1:{port}", f"{simulator.url}/oauth/token", **sections)
+    described["route"][0]["dead_token"] = [{"status": 400, "body": "token expired"}]
+    return described
+
+
+@pytest.mark.parametrize("build", [by_length, by_chunks])
+async def test_a_body_that_names_the_token_makes_it_suspect(
+    simulator: Simulator, build: Callable[[bytes], bytes]
+) -> None:
+    """The answer is held until it is known; any other one is relayed whole, on connections that go on."""
+    answers = iter([build(EXPIRED), OK, build(OTHER), build(OTHER + bytes(10_000)), OK])
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(next(answers))
+
+    async with (
+        scripted_upstream(script) as upstream,
+        running_proxy(looking_into_bodies(upstream.port, simulator)) as proxy,
+    ):
+        replaced, other, long, after = [await proxy.talk(GET.replace(b"1.1", b"1.0")) for _ in range(4)]
+
+        assert replaced.endswith(b"\r\n\r\nok")
+        assert other.startswith(b"HTTP/1.1 400 ")
+        assert other.partition(b"\r\n\r\n")[2] == OTHER
+        assert long.partition(b"\r\n\r\n")[2] == OTHER + bytes(10_000)
+        assert after.endswith(b"\r\n\r\nok")
+        assert simulator.token_requests.total == 2
+        assert len(upstream.peers) == 1
+
+
+async def test_without_a_new_token_the_answer_that_was_looked_at_is_relayed_whole(simulator: Simulator) -> None:
+    """Head and body as they came, the part that was held included."""
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % (len(EXPIRED) + 50_000) + EXPIRED)
+        peer.send(bytes(50_000))
+        await peer.wait_closed()
+
+    async with scripted_upstream(script) as upstream:
+        timeouts = {"token_wait": 0.2}
+        async with running_proxy(looking_into_bodies(upstream.port, simulator, timeouts=timeouts)) as proxy:
+            simulator.faults.add(Fault(where="token", kind="reset"))
+            answer = await proxy.talk(GET)
+
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert answer.partition(b"\r\n\r\n")[2] == EXPIRED + bytes(50_000)
+
+
+async def test_a_body_that_a_close_ends_is_looked_at_too(simulator: Simulator) -> None:
+    """Nothing is left to hold, so it is relayed; the token is replaced for those who come after."""
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n{")
+        peer.close()
+
+    async with (
+        scripted_upstream(script) as upstream,
+        running_proxy(looking_into_bodies(upstream.port, simulator)) as proxy,
+    ):
+        answer = await proxy.talk(GET.replace(b"1.1", b"1.0"))
+
+        assert answer.partition(b"\r\n\r\n")[2] == b"{"

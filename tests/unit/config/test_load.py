@@ -192,7 +192,7 @@ def test_a_wrong_value_is_told_in_the_words_of_the_file(refuse, sound, section, 
             [{"status": 403, "www_authenticate": " "}],
             'route[ingress].dead_token[1].www_authenticate: " " would tell nothing',
         ),
-        ("dead_token", [{"status": 403}], "route[ingress].dead_token[1].www_authenticate: is missing"),
+        ("dead_token", [{"status": 403}], "route[ingress].dead_token[1]: has a status alone"),
         ("addresses", ["api.example"], 'route[ingress].addresses[1]: "api.example" is not an IP address'),
         ("match", {"methods": ["get"]}, 'route[ingress].match.methods[1]: "get" would match no client'),
         (

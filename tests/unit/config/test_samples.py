@@ -132,7 +132,12 @@ def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, mo
         User: config.credential["dispatchers"].users["alice"],
         Rotate: config.traffic_log.rotate,
     }.get(model) or next(value for value in vars(config).values() if isinstance(value, model))
-    examples = {Route: {"match", "strip"}, Match: {"path"}, Credential: {"token_url", "client_id", "client_secret"}}
+    examples = {
+        Route: {"match", "strip"},
+        Match: {"path"},
+        Credential: {"token_url", "client_id", "client_secret"},
+        DeadToken: {"www_authenticate", "body"},
+    }
 
     optional = {key: field for key, field in model.model_fields.items() if not field.is_required()}
     defaults = {key: field.get_default(call_default_factory=True) for key, field in optional.items()}
