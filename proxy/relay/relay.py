@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from proxy.relay.gate import Admitted, Gate
     from proxy.relay.pool import PoolSnapshot
     from proxy.relay.turn import Turn
-    from proxy.tokens.source import Source
     from proxy.tokens.token import Token
 
 log = structlog.get_logger(__name__)
@@ -156,10 +155,6 @@ class Relay:
         admitted = self._gate.admit(exchange)
         exchange.queue_s = self.clock() - exchange.started
         return admitted
-
-    def reject(self, source: Source, token: Token) -> None:
-        """Tell a source that the upstream refused its token, without waiting for another."""
-        _ = self.tasks.start(source.replace(token), name="token.replace")
 
     def exchange_closed(self, exchange: Exchange, token: Token | None) -> None:
         """Take an exchange that has its outcome, and tell the observers."""

@@ -282,7 +282,7 @@ class Transfer:
             self._hold_answer()
             self._start_task(partial(self._replace_token, head, body, seen), "exchange.replace")
         else:
-            self._relay.reject(self._admitted.source, self._token)
+            self._admitted.source.suspect(self._token)
             self._begin_answer(head, body, seen)
 
     def _begin_answer(self, head: ResponseHead, body: BodyReader, seen: bytes) -> None:
@@ -342,7 +342,7 @@ class Transfer:
         look, self._look = self._look, None
         if look is not None:  # the end of the connection was the end of the body: nothing is left to hold
             if look.finds_it:
-                self._relay.reject(self._admitted.source, self._token)
+                self._admitted.source.suspect(self._token)
             self._begin_answer(look.head, look.body, look.seen)
         self._answering.end()
         self._finish(keep_alive=self._answering.keeps_alive(request_done=self._asking.is_done))

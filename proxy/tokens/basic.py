@@ -31,6 +31,10 @@ class BasicSource:
     async def replace(self, suspect: Token) -> None:
         """There is no other: a rejected Basic credential needs a person."""
 
+    def suspect(self, token: Token) -> bool:  # noqa: ARG002 (see Source)
+        """There is no other."""
+        return False
+
     def prove(self, token: Token) -> None:
         """Nothing was in doubt."""
 

@@ -139,12 +139,21 @@ class BearerSource:
         token = self.current()
         if token is not None and token.authorization != suspect.authorization:
             return token
-        if self._schedule.is_refused or self._is_stopped or not self._guard.allows(suspect, self._now()):
+        if not self.suspect(suspect):
             return None
-        self._suspect = suspect
-        self._hasten()
         token = await self._waiters.join(self._shared.wait_s)
         return None if token is None or token.authorization == suspect.authorization else token
+
+    def suspect(self, token: Token) -> bool:
+        """Have ``token``, which an upstream rejected, replaced; return whether it will be."""
+        held = self.current()
+        if held is not None and held.authorization != token.authorization:
+            return False
+        if self._schedule.is_refused or self._is_stopped or not self._guard.allows(token, self._now()):
+            return False
+        self._suspect = token
+        self._hasten()
+        return True
 
     def prove(self, token: Token) -> None:
         """An upstream took ``token`` where it had rejected the one before: the replacement was right."""

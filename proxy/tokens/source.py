@@ -38,6 +38,10 @@ class Source(Protocol):
         """Return another token than ``suspect``, which an upstream rejected; None if none is to be had."""
         ...
 
+    def suspect(self, token: Token) -> bool:
+        """Have ``token``, which an upstream rejected, replaced, and wait for nothing; return whether it will be."""
+        ...
+
     def prove(self, token: Token) -> None:
         """An upstream took ``token`` where it had rejected the one before."""
         ...

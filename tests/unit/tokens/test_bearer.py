@@ -638,3 +638,18 @@ async def test_steady_use_with_outages(source, server, timeline):
 
     assert none == 0
     assert server.minted
+
+
+async def test_suspicion_waits_for_nothing(source, server, timeline):
+    """A rejected token is replaced though nobody waits for another; a hundred who say so cost one call."""
+    await source.start()
+    await timeline.settle()
+    rejected = source.current()
+
+    told = [source.suspect(rejected) for _ in range(100)]
+    await timeline.advance(1)
+
+    assert told == [True] * 100
+    assert server.calls == 2
+    assert source.current() != rejected
+    assert not source.suspect(rejected)
