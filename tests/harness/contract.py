@@ -74,10 +74,13 @@ class Past:
             self._forgiven_at = now
 
     def _keep(self, token: Minted) -> None:
-        is_same = token.authorization in {one.authorization for one in self._kept}
         if token.life_s:
+            old = sorted(self._kept, key=lambda one: one.usable_until)
+            is_same = bool(old) and token.authorization == old[-1].authorization
             # A rejection, an operator, and a server's last word on a token's life rule out all that came before.
-            self._kept = [token] if self.is_suspect or self.is_asked or is_same else [*self._kept, token]
+            if self.is_suspect or self.is_asked or is_same:
+                old = []
+            self._kept = [*(one for one in old if one.authorization != token.authorization), token]
         self.is_suspect = False
 
     def find_usable(self, now: float) -> list[Minted]:
