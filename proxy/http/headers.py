@@ -90,9 +90,12 @@ def allows_reuse(head: ResponseHead) -> bool:
 
 
 def without_field(head: RequestHead, name: str) -> RequestHead:
-    """Return a head that lacks the fields of a name, which is in lower case."""
+    """Return a head that lacks the fields of a name in lower case, and their underscore twins, as CGI reads both."""
     section = head.section
-    kept = [field for field, lower in zip(section.fields, section.names, strict=True) if lower != name]
+    twin = name.replace("_", "-")
+    kept = [
+        field for field, lower in zip(section.fields, section.names, strict=True) if lower.replace("_", "-") != twin
+    ]
     return replace(head, section=build_section(kept))
 
 

@@ -6,7 +6,11 @@ other byte of the query stays.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote_plus
+
+_SEPARATORS = re.compile(r"([&;])")
+"""Some servers part parameters at a semicolon, too."""
 
 
 def place_in_query(path: str, name: str, value: str) -> str:
@@ -18,9 +22,16 @@ def place_in_query(path: str, name: str, value: str) -> str:
         value: Its value, not yet encoded.
     """
     base, mark, query = path.partition("?")
-    pairs = [pair for pair in query.split("&") if not _is_named(pair, name)] if mark else []
     ours = f"{name}={quote(value, safe='*')}"
-    return f"{base}?{'&'.join([*pairs, ours])}"
+    kept = _drop(query, name) if mark else ""
+    return f"{base}?{kept}&{ours}" if kept or (mark and not query) else f"{base}?{ours}"
+
+
+def _drop(query: str, name: str) -> str:
+    """Return a query without the parameters of a name, and every other byte of it."""
+    parts = ["", *_SEPARATORS.split(query)]
+    kept = [part for part in zip(parts[::2], parts[1::2], strict=True) if not _is_named(part[1], name)]
+    return "".join(separator + pair for separator, pair in kept)[len(kept[0][0]) if kept else 0 :]
 
 
 def _is_named(pair: str, name: str) -> bool:

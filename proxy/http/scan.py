@@ -15,16 +15,29 @@ from proxy.http.head import HEAD_END
 if TYPE_CHECKING:
     from proxy.config.models import Limits
 
-EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 TLS_HANDSHAKE = b"\x16\x03"
 """How every TLS ClientHello begins (RFC 8446, section 5.1)."""
 
 
+MOST_EMPTY_LINES = 8
+"""Before a request; some old clients send one after a body."""
+CRLF = b"\r\n"
+
+
 def skip_empty_lines(data: bytes) -> bytes:
-    """Return ``data`` without the empty lines that a client may send before a request (RFC 9112, section 2.2)."""
-    empty = EMPTY_LINES.match(data)
-    return data[empty.end() :] if empty else data
+    """Return ``data`` without the empty lines that a client may send before a request (RFC 9112, section 2.2).
+
+    Raises:
+        Malformed: If there are more than any client sends; whoever sends nothing else would have them read for ever.
+    """
+    start = 0
+    while data.startswith(CRLF, start):
+        start += len(CRLF)
+        if start > MOST_EMPTY_LINES * len(CRLF):
+            detail = "empty lines came where a request should begin"
+            raise Malformed(detail)
+    return data[start:] if start else data
 
 
 class HeadScanner:

@@ -41,6 +41,10 @@ class ClientSide(Protocol):
         """Go on with the request's body."""
         ...
 
+    def count_waiting(self) -> int:
+        """Return how many bytes the client has been sent and has not taken."""
+        ...
+
     def took_some(self) -> bool:
         """Return whether the client has taken any of its answer since this was last asked."""
         ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from proxy.errors import BodyTooLarge, ClientError, ClientTimeout, ExchangeError, HeadTooLarge, InternalError
+from proxy.errors import BodyTooLarge, ClientError, ClientTimeout, Draining, ExchangeError, HeadTooLarge, InternalError
 from proxy.exchange import CLIENT_LEFT
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import parse_request_head
@@ -177,10 +177,9 @@ class ClientConnection(asyncio.Protocol):
                 self._take_later(data)
                 return
             taken += 1
-            rest = self._take_request(data)
-            if rest is None:
+            data, is_whole = self._take_request(data)
+            if not is_whole:
                 break
-            data = rest
         if self._is_lingering:
             return
         self._buffer = data
@@ -210,31 +209,35 @@ class ClientConnection(asyncio.Protocol):
         transfer.take_request(payload, done=body.is_complete)
         return rest
 
-    def _take_request(self, data: bytes) -> bytes | None:
-        """Take one head and what there is of its body; return what lies behind, None if the head is not whole yet."""
-        data = skip_empty_lines(data)
-        if data and not self._has_begun:
-            self._has_begun = True
-            self._started = self._relay.clock()
-            self._deadline = self._started + self._relay.timeouts.head
+    def _take_request(self, data: bytes) -> tuple[bytes, bool]:
+        """Take one head and what there is of its body; return what is left, and whether the head was whole."""
         exchange: Exchange | None = None
         try:
+            data = skip_empty_lines(data)
+            self._note_beginning(data)
             end = self._scanner.find_end(data)
             if end < 0:
-                return None
+                return data, False
             exchange = self._relay.open_exchange(self._listener, self._address, self._started)
             body = self._read_head(exchange, data[:end])
             payload, rest = body.feed(data[end:])
             self._check_size(len(payload))
         except ClientError as error:
             self._refuse(error, exchange)
-            return b""
+            return b"", True
         if payload:
             exchange.request_body.add(payload)
         self._body = body
         self._transfer = transfer = Transfer(self._relay, self, exchange, body)
         transfer.start(done=body.is_complete)
-        return rest
+        return rest, True
+
+    def _note_beginning(self, data: bytes) -> None:
+        """From a request's first byte on its head has a time limit; empty lines are none of it."""
+        if data and not self._has_begun:
+            self._has_begun = True
+            self._started = self._relay.clock()
+            self._deadline = self._started + self._relay.timeouts.head
 
     def _read_head(self, exchange: Exchange, data: bytes) -> BodyReader:
         """Parse the head into the exchange; return the reader of its body."""
@@ -276,6 +279,10 @@ class ClientConnection(asyncio.Protocol):
     def resume_reading(self) -> None:
         """Go on with the request's body."""
         self._wire.resume_reading()
+
+    def count_waiting(self) -> int:
+        """Return how many bytes the client has been sent and has not taken."""
+        return self._wire.count_waiting()
 
     def took_some(self) -> bool:
         """Return whether the client has taken any of its answer since this was last asked."""
@@ -341,8 +348,12 @@ class ClientConnection(asyncio.Protocol):
         return self._wire.has_unsent
 
     def drain(self) -> None:
-        """Close if nothing is under way."""
-        if self._transfer is None and not self._is_lingering:
+        """Close if nothing is under way; whoever has begun a request is told that the proxy is stopping."""
+        if self._transfer is not None or self._is_lingering:
+            return
+        if self._buffer and not self._is_stalled:
+            self._refuse(Draining(retry_after_s=1))
+        else:
             self._close()
 
     def abort(self, error: ExchangeError) -> None:

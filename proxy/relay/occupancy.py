@@ -7,6 +7,8 @@ next to none: strangers share a few places among them, and what comes on top is 
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLimit, Overloaded
@@ -21,6 +23,8 @@ TOLD = 64
 up to some seconds, and whoever opens thousands needs none."""
 
 
+_IPV6_NETWORK = 64
+"""Bits of an IPv6 address that tell one client's network; the rest is the client's to choose."""
 STRANGERS = "strangers"
 """Stands for every client that the listener does not allow."""
 
@@ -49,6 +53,7 @@ class Occupancy:
 
     def arrive(self, client: str) -> bool:
         """Count a new connection; False, and not counted among them, if it is to be closed at once."""
+        client = find_share(client)
         if client is STRANGERS:
             is_beyond = self._connections_of[STRANGERS] >= TOLD
         else:
@@ -75,19 +80,19 @@ class Occupancy:
         if self.connections > most:
             detail = f"more than {most} connections are open (limits.connections)"
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
-        if self._connections_of[client] > share:
+        if self._connections_of[find_share(client)] > share:
             detail = f"{client} has more than {share} connections open (limits.client_connections)"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
     def leave(self, client: str) -> None:
         """Count a connection that has gone."""
         self.connections -= client is not STRANGERS
-        _take_one(self._connections_of, client)
+        _take_one(self._connections_of, find_share(client))
 
     def begin(self, client: str) -> None:
         """Count an exchange that is opened."""
         self.in_flight += 1
-        self._in_flight_of[client] += 1
+        self._in_flight_of[find_share(client)] += 1
 
     def check_exchanges(self, client: str) -> None:
         """Find room for an exchange that has begun.
@@ -100,14 +105,27 @@ class Occupancy:
         if self.in_flight > most:
             detail = f"more than {most} exchanges are in flight (limits.in_flight)"
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
-        if self._in_flight_of[client] > share:
+        if self._in_flight_of[find_share(client)] > share:
             detail = f"{client} has more than {share} exchanges in flight (limits.client_in_flight)"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
     def end(self, client: str) -> None:
         """Count an exchange that has closed."""
         self.in_flight -= 1
-        _take_one(self._in_flight_of, client)
+        _take_one(self._in_flight_of, find_share(client))
+
+
+@lru_cache(maxsize=1024)
+def find_share(address: str) -> str:
+    """Return what one client's share goes by: its IPv4 address, or its IPv6 network."""
+    if address is STRANGERS:
+        return STRANGERS
+    client = ip_address(address.partition("%")[0])
+    if isinstance(client, IPv6Address):
+        if client.ipv4_mapped is not None:
+            return str(client.ipv4_mapped)
+        return str(IPv6Network((client, _IPV6_NETWORK), strict=False))
+    return address
 
 
 def _take_one(counts: Counter[str], client: str) -> None:

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+LEAST_RATE = 100
+"""Bytes a second, over a whole exchange, that a client must send or take while we wait for it: one that sends a byte
+within each time limit would otherwise hold its place, and a connection to RapidSOS, for ever."""
 MASKED = "***"
 """Stands in records for a token in a query."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -271,8 +274,8 @@ class Transfer:
             self._accept(head, body)
 
     def _accept(self, head: ResponseHead, body: BodyReader, seen: bytes = b"") -> None:
-        """Relay an answer that has nothing to say about the token; ``seen`` is what was held back of its body."""
-        if self._token_replaced and head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
+        """Relay an answer that does not reject the token; ``seen`` is what was held back of its body."""
+        if head.status < SERVER_ERROR:  # a 5xx tells nothing of the token
             self._admitted.source.prove(self._token)
         self._begin_answer(head, body, seen)
 
@@ -418,9 +421,9 @@ class Transfer:
         self._finish(keep_alive=False)
 
     def check(self, now: float) -> None:
-        """End the exchange if whoever it waits for has been silent for too long; called once a second.
+        """End the exchange if whoever it waits for has been silent, or a mere trickle, for too long.
 
-        A task that waits for a token or a connection has limits of its own.
+        Called once a second.  A task that waits for a token or a connection has limits of its own.
         """
         if self._task is not None or self._is_over:
             return
@@ -429,6 +432,12 @@ class Transfer:
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
             self.fail(error(f"{what} within {limit_s:g} s"))
+        elif error is ClientTimeout and now - self.exchange.started > limit_s + self._passed() / LEAST_RATE:
+            self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second"))
+
+    def _passed(self) -> int:
+        """Return the bytes that have passed between the client and us, either way."""
+        return self.exchange.request_body.total + max(0, self.exchange.bytes_out - self._client.count_waiting())
 
     def _awaited(self) -> tuple[float, type[ClientTimeout | UpstreamTimeout], str]:
         """Tell what the exchange waits for: the longest silence in seconds, whose fault it is, and in words."""

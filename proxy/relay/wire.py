@@ -93,9 +93,13 @@ class Wire:
         The kernel's own queue counts as not taken: a peer that reads a kilobyte a second lets the transport send
         only once in minutes, when a third of that queue is free.
         """
-        taken = self._written - self.transport.get_write_buffer_size() - self._count_queued()
+        taken = self._written + self._size - self.count_waiting()
         before, self._taken = self._taken, taken
         return taken > before
+
+    def count_waiting(self) -> int:
+        """Return how many of the bytes written the peer's kernel has not taken."""
+        return self._size + self.transport.get_write_buffer_size() + self._count_queued()
 
     def _count_queued(self) -> int:
         """Return the bytes that the kernel holds and the peer's has not acknowledged (tcp(7)); 0 where it can't say."""

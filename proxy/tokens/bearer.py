@@ -149,11 +149,20 @@ class BearerSource:
         held = self.current()
         if held is not None and held.authorization != token.authorization:
             return False
-        if self._schedule.is_refused or self._is_stopped or not self._guard.allows(token, self._now()):
+        if self._schedule.is_refused or self._is_stopped or not self._may_replace(token):
             return False
         self._suspect = token
         self._hasten()
         return True
+
+    def _may_replace(self, token: Token) -> bool:
+        paused_until = self._guard.paused_until
+        is_allowed = self._guard.allows(token, self._now())
+        if self._guard.paused_until != paused_until:
+            pause_s = round(self._guard.paused_until - self._now())
+            reason = "the new token was rejected like the one before; is it a product that the credential lacks?"
+            log.warning("token.replacement_paused", credential=self.name, pause_s=pause_s, reason=reason)
+        return is_allowed
 
     def prove(self, token: Token) -> None:
         """An upstream took ``token`` where it had rejected the one before: the replacement was right."""

@@ -154,27 +154,30 @@ class RemintGuard:
 
     Once, at once.  When the new token is rejected too the cause is not the token, and the next replacement waits; by
     the time a new token has gone unblamed for longer than the longest pause it counts as proved.
+
+    Attributes:
+        paused_until: Clock seconds; no rejected token is replaced before.
     """
 
-    __slots__ = ("_minted_at", "_paused_until", "_unproved", "_useless")
+    __slots__ = ("_minted_at", "_unproved", "_useless", "paused_until")
 
     def __init__(self) -> None:
         """Allow the first."""
-        self._paused_until = -math.inf
+        self.paused_until = -math.inf
         self._minted_at = -math.inf
         self._unproved: str | None = None
         self._useless = 0
 
     def allows(self, suspect: Token, now: float) -> bool:
         """Return whether ``suspect``, just rejected by an upstream, may be replaced."""
-        if now < self._paused_until:
+        if now < self.paused_until:
             return False
-        if now - max(self._minted_at, self._paused_until) > policy.LONGEST_REMINT_PAUSE_S:
+        if now - max(self._minted_at, self.paused_until) > policy.LONGEST_REMINT_PAUSE_S:
             self._forget()
         if self._unproved is not None and suspect.fingerprint == self._unproved:
             self._unproved = None
             self._useless += 1
-            self._paused_until = now + policy.remint_pause(self._useless)
+            self.paused_until = now + policy.remint_pause(self._useless)
             return False
         return True
 

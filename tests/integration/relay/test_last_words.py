@@ -166,3 +166,20 @@ async def test_a_slow_client_gets_its_whole_answer_though_the_proxy_stops(in_fro
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert len(body) == size
         assert [exchange.outcome for exchange in proxy.recorder.exchanges] == ["ok"]
+
+
+@pytest.mark.parametrize("half", [b"GET /api/x HT", GET + b"POST /api/y HTTP/1.1\r\nHo"], ids=["first", "pipelined"])
+async def test_who_has_begun_a_request_is_told_that_the_proxy_stops(in_front_of: Any, half: bytes) -> None:
+    """And it leaves a record: nothing is lost without a word."""
+    async with in_front_of(answering(OK)) as proxy:
+        client = await proxy.connect()
+        client.send(half)
+        if half.startswith(GET):
+            await client.read_answer()
+        await until(lambda: any(client._buffer for client in proxy.service._relay._clients))
+        await proxy.service.drain()
+        answer = await client.read_all()
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"error:draining" in answer
+        assert proxy.recorder.exchanges[-1].error is not None

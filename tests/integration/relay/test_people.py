@@ -180,6 +180,15 @@ async def test_who_is_not_one_of_the_users_is_refused(
     assert len(simulator.requests) == 0
 
 
+async def test_the_naming_fields_twin_does_not_go_on(simulator: Simulator, by_name: RunningProxy) -> None:
+    """A CGI-like server would make the same variable of both."""
+    answer = await by_name.talk(get("X-Dispatcher: alice", "X_Dispatcher: bob"))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert users_seen(simulator) == ["alice"]
+    assert all("dispatcher" not in name.lower() for name, _ in sent(simulator))
+
+
 async def test_a_client_of_another_network_may_name_nobody(simulator: Simulator, by_name: RunningProxy) -> None:
     """Though the listener lets it in for other routes."""
     client = RawClient(*await asyncio.open_connection("127.0.0.1", by_name.port, local_addr=("127.0.0.9", 0)))

@@ -126,6 +126,23 @@ async def test_empty_lines_do_not_keep_a_connection(in_front_of: Any) -> None:
             trickling.cancel()
 
 
+async def test_empty_lines_are_not_kept(in_front_of: Any) -> None:
+    """They come a few at a time for as long as the connection may be idle; a flood of them is refused at once."""
+    async with in_front_of(answering(OK)) as proxy:
+        client = await proxy.connect()
+        for _ in range(50):
+            client.send(b"\r\n\r\n")
+            await asyncio.sleep(0)
+        client.send(GET)
+        await client.read_answer()
+        [connection] = proxy.service._relay._clients
+        assert connection._buffer == b""
+        client.send(b"\r\n" * 100_000)
+        answer = await client.read_all()
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 async def test_an_idle_connection_is_closed_without_a_record(in_front_of: Any) -> None:
     """Nothing was asked, so there is nothing to tell: neither before a first request nor after one."""
     async with in_front_of(answering(OK), timeouts={"head": TINY_S, "idle": TINY_S}) as proxy:
@@ -165,6 +182,29 @@ async def test_a_client_that_never_reads_is_cut_off(in_front_of: Any) -> None:
         [exchange] = await proxy.recorder.wait_exchanges(1)
         await until(lambda: proxy.upstream.done == 1)
         await until(lambda: proxy.service.status().client_connections == 0)
+
+        assert ending_of(exchange) == ("refused", "client_timeout")
+
+
+async def test_a_trickle_does_not_hold_a_place_for_ever(in_front_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte within each time limit is no upload; a slow honest one is far above this rate."""
+    monkeypatch.setattr("proxy.relay.relay.SWEEP_S", 0.05)
+
+    async def script(peer: Peer) -> None:
+        await peer.wait_closed()
+
+    async with in_front_of(script, timeouts={"body": 0.5}) as proxy:
+        client = await proxy.connect()
+        client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: 100000\r\n\r\n")
+
+        async def trickle() -> None:
+            while True:
+                client.send(b"x")
+                await asyncio.sleep(0.1)
+
+        trickling = asyncio.get_running_loop().create_task(trickle())
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+        trickling.cancel()
 
         assert ending_of(exchange) == ("refused", "client_timeout")
 
@@ -232,16 +272,16 @@ async def test_a_slow_body_is_not_cut_off(in_front_of: Any) -> None:
 
     async def script(peer: Peer) -> None:
         await peer.read_head()
-        await peer.read_exactly(PIECES)
+        await peer.read_exactly(PIECES * 100)
         peer.send(OK)
 
     limits = {"head": HONEST_S, "body": HONEST_S, "first_byte": HONEST_S, "silence": HONEST_S, "idle": HONEST_S}
     async with in_front_of(script, timeouts=limits) as proxy:
         client = await proxy.connect()
-        client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % PIECES)
+        client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % (PIECES * 100))
         for _ in range(PIECES):
             await asyncio.sleep(PAUSE_S)
-            client.send(b"x")
+            client.send(b"x" * 100)
         _, body = await client.read_answer()
 
         assert body == b"ok"

@@ -338,3 +338,18 @@ async def test_a_body_that_a_close_ends_is_looked_at_too(simulator: Simulator) -
         answer = await proxy.talk(GET.replace(b"1.1", b"1.0"))
 
         assert answer.partition(b"\r\n\r\n")[2] == b"{"
+
+
+async def test_a_token_that_has_served_is_replaced_at_once_when_it_is_revoked(simulator: Simulator) -> None:
+    """Though it took the place of a revoked one, and whoever asked for it had left: any answer proves it."""
+    async with running_proxy({**document(simulator), "timeouts": {"token_wait": 0.3}}) as proxy:
+        simulator.faults.add(Fault(where="token", kind="status", status=503))
+        simulator.tokens.revoke_all()
+        refused = await proxy.talk(GET)
+        simulator.faults.clear()
+        await until(lambda: proxy.recorder.fetches[-1].outcome == "ok" and len(proxy.recorder.fetches) > 1)
+        served = await proxy.talk(GET)
+        simulator.tokens.revoke_all()
+        again = await proxy.talk(GET)
+
+        assert [answer.split()[1] for answer in (refused, served, again)] == [b"401", b"200", b"200"]

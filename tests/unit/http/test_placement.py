@@ -31,6 +31,19 @@ def test_the_clients_own_is_taken_out(own):
     assert place_in_query(f"/v1?{own}", "token", "T") == "/v1?token=T"
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1?a=1;token=mine", "/v1?a=1&token=T"),
+        ("/v1?token=mine;b=2", "/v1?b=2&token=T"),
+        ("/v1?a=1;b=2", "/v1?a=1;b=2&token=T"),
+    ],
+)
+def test_a_semicolon_parts_parameters_too(path, expected):
+    """Some servers read it so."""
+    assert place_in_query(path, "token", "T") == expected
+
+
 def test_other_parameters_that_look_alike_stay():
     """Only the name itself counts."""
     assert place_in_query("/v1?tokens=1&my_token=2", "token", "T") == "/v1?tokens=1&my_token=2&token=T"

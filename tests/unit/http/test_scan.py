@@ -4,7 +4,7 @@ import pytest
 
 from proxy.config.models import Limits
 from proxy.errors import HeadTooLarge, Malformed, TargetTooLong
-from proxy.http.scan import HeadScanner, skip_empty_lines
+from proxy.http.scan import MOST_EMPTY_LINES, HeadScanner, skip_empty_lines
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = Limits(line=100, head=300)
@@ -61,3 +61,10 @@ def test_empty_lines_before_a_request_are_skipped():
     """RFC 9112, section 2.2."""
     assert skip_empty_lines(b"\r\n\r\nGET") == b"GET"
     assert skip_empty_lines(b"GET\r\n") == b"GET\r\n"
+    assert skip_empty_lines(b"\r\n" * MOST_EMPTY_LINES) == b""
+
+
+def test_nothing_but_empty_lines_is_no_request():
+    """They would be read, and kept, for ever."""
+    with pytest.raises(Malformed):
+        skip_empty_lines(b"\r\n" * (MOST_EMPTY_LINES + 1) + b"GET")

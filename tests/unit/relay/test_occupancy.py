@@ -4,7 +4,7 @@ import pytest
 
 from proxy.config.models import Limits
 from proxy.errors import ClientLimit, Overloaded
-from proxy.relay.occupancy import STRANGERS, TOLD, Occupancy
+from proxy.relay.occupancy import STRANGERS, TOLD, Occupancy, find_share
 
 LIMITS = Limits(connections=3, client_connections=2, in_flight=3, client_in_flight=2)
 
@@ -13,31 +13,31 @@ def test_a_client_has_its_share_of_connections_and_no_more():
     """Others still find room."""
     occupancy = Occupancy(LIMITS)
     for _ in range(2):
-        assert occupancy.arrive("a")
-        occupancy.check_connections("a")
-    assert occupancy.arrive("a")
+        assert occupancy.arrive("10.1.0.1")
+        occupancy.check_connections("10.1.0.1")
+    assert occupancy.arrive("10.1.0.1")
     with pytest.raises(ClientLimit):
-        occupancy.check_connections("a")
-    occupancy.leave("a")
-    assert occupancy.arrive("b")
+        occupancy.check_connections("10.1.0.1")
+    occupancy.leave("10.1.0.1")
+    assert occupancy.arrive("10.1.0.2")
 
-    occupancy.check_connections("b")
+    occupancy.check_connections("10.1.0.2")
 
 
 def test_all_clients_together_have_a_limit():
     """However few each of them has."""
     occupancy = Occupancy(LIMITS)
-    for client in ("a", "b", "c", "d"):
+    for client in ("10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"):
         assert occupancy.arrive(client)
 
     with pytest.raises(Overloaded):
-        occupancy.check_connections("d")
+        occupancy.check_connections("10.1.0.4")
 
 
 def test_some_beyond_the_limit_may_be_told_and_the_rest_not():
     """Whoever is turned away is counted, and takes no place."""
     occupancy = Occupancy(LIMITS)
-    arrived = [occupancy.arrive(f"client {number}") for number in range(3 + TOLD + 2)]
+    arrived = [occupancy.arrive(f"10.0.0.{number}") for number in range(3 + TOLD + 2)]
 
     assert arrived.count(True) == 3 + TOLD
     assert (occupancy.connections, occupancy.turned_away) == (3 + TOLD, 2)
@@ -50,16 +50,16 @@ def test_strangers_have_places_of_their_own():
 
     assert arrived == [True] * TOLD + [False]
     assert occupancy.connections == 0
-    assert occupancy.arrive("a")
+    assert occupancy.arrive("10.1.0.1")
 
-    occupancy.check_connections("a")
+    occupancy.check_connections("10.1.0.1")
 
 
 def test_what_has_gone_makes_room_and_is_forgotten():
     """There are many addresses in a network, and a count of zero for each would add up."""
     occupancy = Occupancy(LIMITS)
     for number in range(1000):
-        client = f"client {number}"
+        client = f"10.0.{number // 256}.{number % 256}"
         occupancy.arrive(client)
         occupancy.begin(client)
         occupancy.check_exchanges(client)
@@ -75,10 +75,26 @@ def test_a_client_has_its_share_of_exchanges_and_no_more():
     """The next is refused with 429; when all have too many, with 503."""
     occupancy = Occupancy(LIMITS)
     for _ in range(3):
-        occupancy.begin("a")
+        occupancy.begin("10.1.0.1")
     with pytest.raises(ClientLimit):
-        occupancy.check_exchanges("a")
-    occupancy.begin("b")
+        occupancy.check_exchanges("10.1.0.1")
+    occupancy.begin("10.1.0.2")
 
     with pytest.raises(Overloaded):
-        occupancy.check_exchanges("b")
+        occupancy.check_exchanges("10.1.0.2")
+
+
+@pytest.mark.parametrize(
+    ("address", "share"),
+    [
+        ("10.20.3.7", "10.20.3.7"),
+        ("::ffff:10.20.3.7", "10.20.3.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_an_ipv6_client_cannot_choose_itself_another_share(address, share):
+    """The lower half of its address is its own to choose."""
+    assert find_share(address) == share
