@@ -77,6 +77,24 @@ async def test_several_who_ask_share_one_call(source, server, timeline, begin):
     assert source.current().authorization == BEARER_1
 
 
+async def test_a_call_that_was_joined_is_what_it_was_before(source, server, timeline, ledger, begin):
+    """Nobody asked for it: it has its own reason, and a token that dies sooner takes nothing's place."""
+    await source.start()
+    await timeline.settle()
+    server.life_s = 60.0
+    server.hold()
+    await timeline.advance(1801.0)
+
+    joined = begin(source.refresh())
+    await timeline.settle()
+    server.let_go()
+    await timeline.settle()
+
+    assert joined.result().fetches == 2
+    assert [fetch.reason for fetch in ledger.fetches] == ["start", "refresh"]
+    assert source.current().authorization == BEARER_1
+
+
 async def test_who_asks_after_a_call_gets_the_next(source, timeline, begin):
     """An outcome that is known already is not the one asked for."""
     await source.start()

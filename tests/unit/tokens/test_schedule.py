@@ -164,6 +164,18 @@ def test_patience_with_another_replica_ends(schedule):
     assert schedule.is_tired(102.5, 5.0)
 
 
+def test_patience_begins_anew_once_a_token_serves(schedule):
+    """Another replica may be slow twice: nobody waited in between."""
+    schedule.leave(0.0, None)
+    schedule.leave(1.0, 1000.0)
+    assert not schedule.is_tired(100.0, 5.0)
+
+    schedule.leave(100.0, None)
+
+    assert not schedule.is_tired(102.4, 5.0)
+    assert schedule.is_tired(102.5, 5.0)
+
+
 @pytest.mark.parametrize(
     "end", [lambda schedule: schedule.succeed(1.0, 2.0), lambda schedule: schedule.fail(1.0, DOWN, None, 0.5)]
 )

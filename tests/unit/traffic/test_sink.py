@@ -131,6 +131,19 @@ def test_the_file_rotates_before_it_grows_too_large(make_sink, path):
     assert files(path) == ["line 0\nline 1\n", "line 2\nline 3\n", "line 4\nline 5\n"]
 
 
+def test_a_file_that_was_emptied_counts_anew(make_sink, path):
+    """As logrotate's copytruncate does it: what is no longer in the file does not fill it."""
+    sink = make_sink(max_bytes=20)
+    write(sink, "line 0\n")
+    write(sink, "line 1\n")
+    os.truncate(path, 0)
+
+    begun = [write(sink, f"line {number}\n") for number in range(2, 5)]
+
+    assert begun == [False, False, True]
+    assert files(path) == ["line 2\nline 3\n", "line 4\n"]
+
+
 def test_a_batch_larger_than_a_file_is_written_all_the_same(make_sink, path):
     """A new file is never put aside empty."""
     sink = make_sink(max_bytes=4)
