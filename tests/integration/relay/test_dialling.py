@@ -24,6 +24,7 @@ from proxy.relay.upstream import UpstreamConnection
 from proxy.resolver import Resolver
 from proxy.routing.origin import Origin
 from proxy.tls import build_tls_context
+from proxy.tokens.token import fingerprint
 
 if TYPE_CHECKING:
     import ssl
@@ -197,6 +198,27 @@ async def test_a_name_that_leads_into_the_centre_is_refused(dns: ScriptedDNS) ->
 
 
 # TCP.
+
+
+async def test_a_token_that_is_replaced_while_it_dials_is_not_sent(dns: ScriptedDNS, simulator: Simulator) -> None:
+    """The one of now goes, and its fingerprint is what the record has."""
+    dns.answer(HOST, "127.0.0.1")
+    dns.hang(HOST)
+    async with named_upstream(OK, f"{simulator.url}/oauth/token") as proxy:
+        client = await proxy.connect()
+        client.send(GET)
+        await until(lambda: dns.asked == [HOST])
+        await proxy.service.refresh_token("core", force=True)
+        dns.let_go(HOST)
+        _, body = await client.read_answer()
+        [old, new] = [issued.value for issued in simulator.tokens]
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+        [peer] = proxy.upstream.peers
+
+        assert body == b"ok"
+        assert f"Authorization: Bearer {new}\r\n".encode() in peer.received
+        assert old.encode() not in peer.received
+        assert [attempt.fingerprint for attempt in exchange.attempts] == [fingerprint(new)]
 
 
 async def test_an_address_family_that_is_dead_costs_nothing(dns: ScriptedDNS) -> None:

@@ -110,6 +110,73 @@ async def test_a_body_too_large_to_keep_does_not_go_again(simulator: Simulator) 
         assert [seen.authorized for seen in simulator.requests] == [False, True]
 
 
+@pytest.mark.parametrize("has_new_token", [True, False], ids=["goes again", "401 relayed"])
+async def test_an_upstream_that_refused_early_gets_no_more_of_the_body(
+    simulator: Simulator, *, has_new_token: bool
+) -> None:
+    """What comes while a new token is on its way is for the next try; pieces of it are nobody's request."""
+    halves = [b"a" * 1000, b"b" * 1000]
+    late: list[bytes] = []
+
+    async def refuses_early(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.read_exactly(1000)
+        peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+        late.append(await peer.wait_closed())
+
+    async with scripted_upstream(refuses_early, answering(OK, body=2000)) as upstream:
+        described = build_document(
+            f"http://127.0.0.1:{upstream.port}", f"{simulator.url}/oauth/token", timeouts={"token_wait": 0.5}
+        )
+        async with running_proxy(described) as proxy:
+            simulator.faults.add(Fault(where="token", kind="stall"))
+            client = await proxy.connect()
+            client.send(b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: 2000\r\n\r\n" + halves[0])
+            await until(lambda: simulator.token_requests.total == 2)
+            client.send(halves[1])
+            await proxy.talk(b"GET /nowhere HTTP/1.1\r\nHost: proxy\r\n\r\n")  # the turns that it takes to come in
+            if has_new_token:
+                simulator.faults.clear()
+                simulator.release()
+            head, body = await client.read_answer()
+            await until(lambda: bool(late))
+
+            assert (head.split()[1], body) == ((b"200", b"ok") if has_new_token else (b"401", b"no"))
+            assert late == [b""]
+            assert [peer.received.partition(b"\r\n\r\n")[2] for peer in upstream.peers[1:]] == (
+                [b"".join(halves)] if has_new_token else []
+            )
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+async def test_without_replay_nothing_goes_twice_and_nothing_is_kept_for_it(simulator: Simulator, size: int) -> None:
+    """A route may say so: the 401 is relayed, the token replaced, and memory has only what the log wants."""
+    kept = min(size, 1000)
+    answers = iter([b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", OK])
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            await peer.read_exactly(size)
+            peer.send(next(answers))
+
+    async with scripted_upstream(script) as upstream:
+        settings = {**document(simulator), "traffic_log": {"path": "/dev/null", "bodies": 1000}}
+        [route] = cast("list[dict[str, object]]", settings["route"])
+        route |= {"upstream": f"http://127.0.0.1:{upstream.port}", "replay": False}
+        async with running_proxy(settings) as proxy:
+            post = b"POST /api/x HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+            refused = await proxy.talk(post)
+            await proxy.recorder.wait_fetches(2)
+            taken = await proxy.talk(post)
+            exchanges = await proxy.recorder.wait_exchanges(2)
+
+            assert refused.startswith(b"HTTP/1.1 401 ")
+            assert taken.endswith(b"\r\n\r\nok")
+            bodies = [exchange.request_body for exchange in exchanges]
+            assert [(body.total, body.kept, len(body.joined())) for body in bodies] == [(size, kept, kept)] * 2
+
+
 async def test_401_for_ever_is_relayed_after_one_new_token(simulator: Simulator) -> None:
     """RapidSOS says 401 for a missing product too: minting on would hammer its token server."""
     simulator.faults.add(Fault(where="api", kind="unauthorized"))
@@ -119,6 +186,30 @@ async def test_401_for_ever_is_relayed_after_one_new_token(simulator: Simulator)
         assert all(answer.startswith(b"HTTP/1.1 401 ") for answer in answers)
         assert all(b"fault" in answer for answer in answers)
         assert simulator.token_requests.total == 2
+
+
+@pytest.mark.parametrize(
+    ("retried", "statuses", "calls"),
+    [(b"404", [b"404", b"200"], 3), (b"500", [b"500", b"401"], 2), (b"503", [b"503", b"401"], 2)],
+)
+async def test_a_server_error_says_nothing_of_a_new_token(
+    simulator: Simulator, retried: bytes, statuses: list[bytes], calls: int
+) -> None:
+    """Any other answer proves it, so that the next 401 is a matter of a new token again; a 5xx leaves it in doubt."""
+    answers = iter([b"401", retried, b"401", b"200"])
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(b"HTTP/1.1 " + next(answers) + b" So\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_upstream(script) as upstream:
+        described = build_document(f"http://127.0.0.1:{upstream.port}", f"{simulator.url}/oauth/token")
+        async with running_proxy(described) as proxy:
+            got = [(await proxy.talk(GET)).split()[1] for _ in range(2)]
+
+            assert got == statuses
+            assert simulator.token_requests.total == calls
 
 
 async def test_403_and_404_are_relayed_and_mint_nothing(simulator: Simulator) -> None:
@@ -171,6 +262,7 @@ async def test_a_token_without_a_life_serves_whoever_waited_for_it(simulator: Si
         answer = await proxy.talk(GET)
 
         assert answer.startswith(b"HTTP/1.1 200 ")
+        assert [fetch.reason for fetch in proxy.recorder.fetches] == ["start", "wait"]
 
 
 async def test_a_token_in_the_query_reaches_the_upstream_and_no_record(simulator: Simulator, tmp_path: Path) -> None:
@@ -195,6 +287,38 @@ async def test_a_token_in_the_query_reaches_the_upstream_and_no_record(simulator
             assert record["attempts"][0]["url"].endswith("/v1?event_types=a,b&token=***")
             assert record["attempts"][0]["token"] == fingerprint(token)
             assert token not in log.read_text()
+
+
+async def test_a_token_in_the_query_that_was_refused_is_replaced_in_the_query(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """Each try has the token of its own, once; the record tells them apart and shows neither."""
+    log = tmp_path / "traffic.jsonl"
+    answers = iter([b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", OK])
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(next(answers))
+
+    async with scripted_upstream(script) as upstream:
+        settings = {**document(simulator), "traffic_log": {"path": str(log)}}
+        [route] = cast("list[dict[str, object]]", settings["route"])
+        route |= {"upstream": f"http://127.0.0.1:{upstream.port}", "place": "query:token"}
+        async with running_proxy(settings) as proxy:
+            answer = await proxy.talk(b"GET /api/v1?a=b HTTP/1.1\r\nHost: proxy\r\n\r\n")
+            await proxy.stop()
+        tokens = [issued.value for issued in simulator.tokens]
+        [record] = read_records(log)
+        received = b"".join(peer.received for peer in upstream.peers)
+
+    assert answer.endswith(b"ok")
+    lines = [line.decode() for line in received.split(b"\r\n") if line.startswith(b"GET ")]
+    assert lines == [f"GET /v1?a=b&token={token} HTTP/1.1" for token in tokens]
+    assert [attempt["token"] for attempt in record["attempts"]] == [fingerprint(token) for token in tokens]
+    assert {attempt["url"].partition("/v1")[2] for attempt in record["attempts"]} == {"?a=b&token=***"}
+    assert len(tokens) == 2
+    assert not any(token in log.read_text() for token in tokens)
 
 
 async def test_a_client_with_oauth_of_its_own_works_and_its_secret_stays(simulator: Simulator, tmp_path: Path) -> None:

@@ -54,6 +54,23 @@ async def test_get_is_given_up_after_the_second_death(in_front_of: Any) -> None:
         assert len(proxy.upstream.peers) == 2
 
 
+@pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le"], ids=["a byte", "half a head"])
+async def test_get_is_not_repeated_once_its_answer_has_begun(in_front_of: Any, part: bytes) -> None:
+    """The upstream is alive and has acted: what is broken is its answer, and another try would hide that."""
+
+    async def dies_within_its_head(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(part)
+        await peer.flush()
+
+    async with in_front_of(dies_within_its_head, answering(OK)) as proxy:
+        answer = await proxy.talk(GET)
+
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"error:upstream_closed" in answer
+        assert len(proxy.upstream.peers) == 1
+
+
 @pytest.mark.parametrize("dies", [close_after_head, reset_after_head])
 async def test_post_is_never_sent_twice(in_front_of: Any, dies: Any) -> None:
     """It may have been acted on: the client is told so."""
