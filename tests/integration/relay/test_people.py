@@ -131,6 +131,53 @@ async def test_a_revoked_persons_token_is_replaced_once(simulator: Simulator) ->
         assert simulator.token_requests.total == 2
 
 
+async def test_a_connection_of_several_persons_serves_each_as_himself(simulator: Simulator, tmp_path: Path) -> None:
+    """Requests of one connection, sent ahead: who made the last one says nothing of who makes the next."""
+    log = tmp_path / "traffic.jsonl"
+    people = ["alice", "bob", "bob", None, "alice", "mallory", "bob"]
+    pipeline = [
+        get(f"X-By: {user}", *([] if user is None else [f"Authorization: {login(user)}"])).replace(
+            b"/echo", b"/echo/%d" % number
+        )
+        for number, user in enumerate(people)
+    ]
+    async with running_proxy(document(simulator, log, from_client="basic"), with_tokens=False) as proxy:
+        client = await proxy.connect()
+        client.send(b"".join(pipeline))
+        statuses = [(await client.read_answer())[0].split()[1] for _ in people]
+        await proxy.stop()
+        records = read_records(log)
+
+    assert statuses == [b"200" if user in PASSWORDS else b"401" for user in people]
+    assert users_seen(simulator) == [user for user in people if user in PASSWORDS]
+    assert [dict(seen.headers)["X-By"] for seen in simulator.requests] == users_seen(simulator)
+    assert [record["user"] for record in records] == people
+    assert simulator.token_requests.total == 3
+
+
+def login(user: str) -> str:
+    """Build the login of a user; one whom nobody knows has a password, too."""
+    return build_basic(user, PASSWORDS.get(user, "a-password-of-nobody"))
+
+
+async def test_an_old_client_that_keeps_its_connection_is_served_person_by_person(simulator: Simulator) -> None:
+    """HTTP/1.0 with Connection: keep-alive; a refused login does not end the connection, so that it can be mended."""
+    people = ["alice", None, "bob", "alice"]
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        client = await proxy.connect()
+        heads = []
+        for user in people:
+            fields = ["Connection: keep-alive", *([] if user is None else [f"Authorization: {login(user)}"])]
+            client.send(get(*fields).replace(b"HTTP/1.1", b"HTTP/1.0"))
+            head, _ = await client.read_answer()
+            heads.append(head)
+
+        assert [head.split()[1] for head in heads] == [b"200", b"401", b"200", b"200"]
+        assert all(b"\r\nConnection: keep-alive\r\n" in head for head in heads)
+        assert users_seen(simulator) == ["alice", "bob", "alice"]
+        assert simulator.token_requests.total == 2
+
+
 @pytest.fixture
 async def by_name(simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunningProxy]:
     """Run a proxy whose clients name a user; those of one network may."""
