@@ -148,6 +148,31 @@ async def test_an_upstream_that_refused_early_gets_no_more_of_the_body(
             )
 
 
+@pytest.mark.parametrize(
+    ("refusal", "connections"),
+    [(b"Content-Length: 2\r\n\r\nno", 1), (b"Content-Length: 9\r\n\r\nno", 2), (b"Content-Length: 1\r\n\r\nno", 2)],
+    ids=["whole", "not whole", "more than whole"],
+)
+async def test_a_refusal_that_is_thrown_away_leaves_nothing_behind(
+    simulator: Simulator, refusal: bytes, connections: int
+) -> None:
+    """Its connection goes on only where all of it had come and no more: the rest would be the next one's answer."""
+    answers = iter([b"HTTP/1.1 401 Unauthorized\r\n" + refusal, OK, OK])
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            peer.send(next(answers))
+
+    async with scripted_upstream(script) as upstream:
+        described = build_document(f"http://127.0.0.1:{upstream.port}", f"{simulator.url}/oauth/token")
+        async with running_proxy(described) as proxy:
+            got = [await proxy.talk(GET) for _ in range(2)]
+
+            assert [answer.partition(b"\r\n\r\n")[2] for answer in got] == [b"ok", b"ok"]
+            assert len(upstream.peers) == connections
+
+
 @pytest.mark.parametrize("size", [100, 100_000])
 async def test_without_replay_nothing_goes_twice_and_nothing_is_kept_for_it(simulator: Simulator, size: int) -> None:
     """A route may say so: the 401 is relayed, the token replaced, and memory has only what the log wants."""
@@ -304,7 +329,7 @@ async def test_a_token_in_the_query_that_was_refused_is_replaced_in_the_query(
     async with scripted_upstream(script) as upstream:
         settings = {**document(simulator), "traffic_log": {"path": str(log)}}
         [route] = cast("list[dict[str, object]]", settings["route"])
-        route |= {"upstream": f"http://127.0.0.1:{upstream.port}", "place": "query:token"}
+        route |= {"upstream": f"http://127.0.0.1:{upstream.port}", "place": "query:ticket"}
         async with running_proxy(settings) as proxy:
             answer = await proxy.talk(b"GET /api/v1?a=b HTTP/1.1\r\nHost: proxy\r\n\r\n")
             await proxy.stop()
@@ -314,9 +339,9 @@ async def test_a_token_in_the_query_that_was_refused_is_replaced_in_the_query(
 
     assert answer.endswith(b"ok")
     lines = [line.decode() for line in received.split(b"\r\n") if line.startswith(b"GET ")]
-    assert lines == [f"GET /v1?a=b&token={token} HTTP/1.1" for token in tokens]
+    assert lines == [f"GET /v1?a=b&ticket={token} HTTP/1.1" for token in tokens]
     assert [attempt["token"] for attempt in record["attempts"]] == [fingerprint(token) for token in tokens]
-    assert {attempt["url"].partition("/v1")[2] for attempt in record["attempts"]} == {"?a=b&token=***"}
+    assert {attempt["url"].partition("/v1")[2] for attempt in record["attempts"]} == {"?a=b&ticket=***"}
     assert len(tokens) == 2
     assert not any(token in log.read_text() for token in tokens)
 
