@@ -118,10 +118,10 @@ class Upstream:
             is_dead = token == self._dead
             is_early = is_dead and dice.random() < 0.5
             if is_early:
-                peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                await send_in_pieces(dice, peer, build_refusal(dice, method))
             body = await read_body(peer, head)
             if is_dead and not is_early:
-                peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                await send_in_pieces(dice, peer, build_refusal(dice, method))
             if not is_dead:
                 is_over = dice.random() < 0.1
                 answer = build_answer(dice, method, describe(method, target, body), closes=is_over)
@@ -134,6 +134,13 @@ async def read_body(peer: Peer, head: bytes) -> bytes:
         return await peer.read_chunked()
     length = _LENGTH.search(head)
     return await peer.read_exactly(int(length[1])) if length else b""
+
+
+def build_refusal(dice: random.Random, method: bytes) -> bytes:
+    """Build an answer that says that the token is dead."""
+    body = dice.randbytes(dice.choice([0, 100, LARGEST_BODY]))
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head + (b"" if method == b"HEAD" else body)
 
 
 def build_answer(dice: random.Random, method: bytes, echo: bytes, *, closes: bool) -> bytes:
@@ -153,7 +160,7 @@ async def send_in_pieces(dice: random.Random, side: Peer | RawClient, data: byte
     """Send ``data`` in pieces, some turns of the loop apart."""
     for piece in cut(dice, data, 20):
         side.send(piece)
-        for _ in range(dice.randrange(4)):
+        for _ in range(dice.choice([0, 1, 5, 30])):
             await asyncio.sleep(0)
 
 
@@ -209,7 +216,9 @@ async def test_each_request_of_a_pipeline_gets_its_answer_and_its_record(simulat
     ]
     every = [asked for pipeline in pipelines for asked in pipeline]
     forwarded = [asked for asked in every if asked.echo is not None]
-    upstream = Upstream(seed, dies_at=dice.choice(forwarded).target.removeprefix("/api").encode())
+    large = max(forwarded, key=lambda asked: len(asked.wire))
+    dies_at = dice.choice([large, large, *forwarded[:4]])
+    upstream = Upstream(seed, dies_at.target.removeprefix("/api").encode())
     async with scripted_upstream(upstream.serve) as scripts:
         document = build_document(f"http://127.0.0.1:{scripts.port}", f"{simulator.url}/oauth/token")
         document["listener"][0]["stub_token"] = True
