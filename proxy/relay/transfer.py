@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEAST_RATE = 100
-"""Bytes a second, over a whole exchange, that a client must send or take while we wait for it: one that sends a byte
-within each time limit would otherwise hold its place, and a connection to RapidSOS, for ever."""
+"""Bytes a second that a client must send or take while we wait for it: one that sends a byte within each time limit
+would otherwise hold its place, and a connection to RapidSOS, for ever."""
 MASKED = "***"
 """Stands in records for a token in a query."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -86,6 +86,7 @@ class Transfer:
         "_is_over",
         "_last_active",
         "_look",
+        "_passed_before",
         "_relay",
         "_request",
         "_resent",
@@ -93,6 +94,7 @@ class Transfer:
         "_token",
         "_token_replaced",
         "_upstream",
+        "_waits_since",
         "exchange",
     )
 
@@ -115,7 +117,8 @@ class Transfer:
         self._token_replaced = False
         self._client_stalled = False
         self._is_over = False
-        self._last_active = exchange.started
+        self._last_active = self._waits_since = exchange.started
+        self._passed_before = 0
 
     def __repr__(self) -> str:
         """Return the exchange's id and how far it has come."""
@@ -354,6 +357,8 @@ class Transfer:
         """Hold the upstream back while the client cannot take more."""
         self._client_stalled = not writable
         self._last_active = self._relay.clock()
+        if not writable:  # until now it was the upstream that we waited for
+            self._waits_since, self._passed_before = self._last_active, self._count_passed()
         if self._upstream is None:
             return
         if writable:
@@ -432,11 +437,15 @@ class Transfer:
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
             self.fail(error(f"{what} within {limit_s:g} s"))
-        elif error is ClientTimeout and now - self.exchange.started > limit_s + self._passed() / LEAST_RATE:
+        elif error is ClientTimeout and now - self._waits_since > limit_s + self._count_since() / LEAST_RATE:
             self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second"))
 
-    def _passed(self) -> int:
-        """Return the bytes that have passed between the client and us, either way."""
+    def _count_since(self) -> int:
+        """Return the bytes that the client has sent, or taken, since we wait for it."""
+        return self._count_passed() - self._passed_before
+
+    def _count_passed(self) -> int:
+        """Return the bytes of this exchange that have passed between the client and us, either way."""
         return self.exchange.request_body.total + max(0, self.exchange.bytes_out - self._client.count_waiting())
 
     def _awaited(self) -> tuple[float, type[ClientTimeout | UpstreamTimeout], str]:
