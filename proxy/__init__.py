@@ -17,6 +17,7 @@ errors      every error raised on purpose, by whose fault it was
 exchange    the one noun: a request, its answer, its attempts and times, and its one outcome
 observer    who is told when an exchange closes or a token call ends
 tasks       tasks with an owner
+threads     blocking work that may hang
 resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
 logs        the operational log, on standard error

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +22,7 @@ from proxy.config.os_keyring import KeyringEntry
 from proxy.config.places import Command, File, SourceError
 from proxy.config.watch import Complaint, FileWatch, WatchedFile
 from proxy.tasks import Tasks
+from proxy.threads import in_thread
 from proxy.tokens.policy import REFUSED_PAUSE_S
 from proxy.tokens.token import REFUSED
 
@@ -91,7 +93,8 @@ class Rotation:
         self._read_at[credential] = self._clock()
         secrets = find_configured(self._config.credential[credential])
         places = [place for place in _by_place(secrets) if isinstance(place, Command | KeyringEntry)]
-        answers = await asyncio.gather(*(asyncio.to_thread(self._ask, place) for place in places))
+        asked = (in_thread(partial(self._ask, place), name=f"secret of {credential}") for place in places)
+        answers = await asyncio.gather(*asked)
         self.take({place: answer for place, answer in zip(places, answers, strict=True) if answer is not None})
 
     def take(self, read: Mapping[Place, Secret]) -> None:

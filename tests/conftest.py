@@ -124,4 +124,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_skip_forbidden() -> bool:
-    return bool(os.environ.get(NO_SKIP))  # noqa: TID251 (the tests' own setting, not the proxy's)
+    return bool(os.environ.get(NO_SKIP))

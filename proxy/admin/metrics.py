@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from proxy.admin.health import unready_reasons
+from proxy.threads import in_thread
 from proxy.traffic.tally import BOUNDS_S, Histogram, Tally
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Metrics:
             parts.append(generate_latest(_Family(family)))
             await asyncio.sleep(0)
         # It reads files of /proc.
-        parts.append(await asyncio.to_thread(generate_latest, self._process))
+        parts.append(await in_thread(partial(generate_latest, self._process), name="metrics"))
         return web.Response(body=b"".join(parts), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -6,9 +6,10 @@ that wanted it.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import math
 import os
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,7 @@ from proxy.admin.view import AdminView
 from proxy.control.claim import claim
 from proxy.control.peer import Peer, find_peer
 from proxy.errors import RefreshPaused
+from proxy.threads import in_thread
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -37,6 +39,9 @@ PEER: web.RequestKey[Peer] = web.RequestKey("peer", Peer)
 """Missing where the system does not tell."""
 MAX_BODY_BYTES = 1024
 """No path reads a body."""
+THREAD = "control-socket"
+RELEASE_S = 1.0
+"""At the end; a file system that hangs must not keep the proxy from stopping."""
 
 
 class Controlled(AdminView, Protocol):
@@ -66,7 +71,7 @@ class ControlSocket:
         Raises:
             ConfigError: If the place cannot be had.
         """
-        self._claim = await asyncio.to_thread(claim, self._place)
+        self._claim = await in_thread(partial(claim, self._place), name=THREAD)
         await self._runner.setup()
         await web.SockSite(self._runner, self._claim.socket).start()
 
@@ -74,7 +79,8 @@ class ControlSocket:
         """Answer nothing more, and remove the socket."""
         await self._runner.cleanup()
         if self._claim is not None:
-            await asyncio.to_thread(self._claim.release)
+            with contextlib.suppress(TimeoutError):  # the next start removes what nobody listens at
+                await in_thread(self._claim.release, name=THREAD, limit_s=RELEASE_S)
 
 
 def build_control(proxy: Controlled, owner: int) -> web.Application:

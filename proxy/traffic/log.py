@@ -21,12 +21,13 @@ from proxy.config.inventory import find_configured
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.errors import ConfigError, LogFull
+from proxy.threads import in_thread
 from proxy.tokens.token import build_basic_token
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
 from proxy.traffic.sink import MODE, FileSink, StreamSink
-from proxy.traffic.writer import Writer, in_thread
+from proxy.traffic.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STANDARD_OUTPUT = "-"
+ASIDE = "traffic-log-aside"
 STOP_S = 5.0
 """Seconds that stop() gives a slow disk."""
 FULL_AT = 0.75
@@ -147,7 +149,7 @@ class TrafficLog:
             ConfigError: When the file cannot be opened.
         """
         try:
-            previous = await in_thread(self._sink.open)
+            previous = await in_thread(self._sink.open, name=ASIDE)
         except OSError as error:
             problem = f"{self._path} cannot be opened ({error.strerror})"
             fix = _FIXES.get(error.errno or 0, "create its directory and let the proxy's user write there")
@@ -167,7 +169,7 @@ class TrafficLog:
         if self._lost_since is not None:
             self._report_loss(self._lost_since)
         self._records.log_changed(STOPPED, dropped=self._dropped)
-        left = await in_thread(partial(self._writer.stop, STOP_S))
+        left = await in_thread(partial(self._writer.stop, STOP_S), name=ASIDE)
         if left:
             log.error("log.lost", records=left, path=self._path, error=self._writer.error or "the sink is too slow")
 

@@ -7,17 +7,13 @@ has one side that writes it; the other only reads.  Lines leave in the order the
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.traffic.sink import Sink
 
 FLUSH_S = 0.25
@@ -25,28 +21,7 @@ BATCH_BYTES = 262_144
 RETRY_S = 1.0
 """Between two tries at a sink that takes nothing."""
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what ``work`` does, in a thread that is there for it alone.
-
-    The loop's own threads may all be busy: a name server that does not answer can hold every one of them.
-    """
-    done: Future[T] = Future()
-    # From here on it cannot be cancelled, only left alone.
-    done.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except Exception as error:  # noqa: BLE001 (it is raised where it is waited for)
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="traffic-log-aside", daemon=True).start()
-    return await asyncio.wrap_future(done)
 
 
 class Writer:

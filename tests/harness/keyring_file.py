@@ -21,7 +21,7 @@ class FileKeyring(KeyringBackend):
         """Keep entries in ``path``, or where the environment says."""
         super().__init__()
         # The library itself makes one in the proxy's process, and one of every backend that it knows of here.
-        self._path = path or Path(os.environ.get(FILE, os.devnull))  # noqa: TID251 (the tests' own setting)
+        self._path = path or Path(os.environ.get(FILE, os.devnull))
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return an entry; None where there is none."""

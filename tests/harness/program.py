@@ -21,6 +21,24 @@ SOURCES = Path(__file__).parents[2]
 PATIENCE_S = 30
 """For a start or a stop; the machine may be busy with other tests."""
 MOST_OUTPUT = 64 * 1024 * 1024
+HANGING_DISK = """
+import os
+import sys
+import threading
+
+system_open = os.open
+
+
+def hang_or_open(path, *rest, **named):
+    if str(path).endswith(os.environ["HANGS"]):
+        print("the disk hangs", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    return system_open(path, *rest, **named)
+
+
+os.open = hang_or_open
+"""
+"""A ``sitecustomize``: to open a file whose path ends as ``HANGS`` says takes for ever."""
 _LISTENER = re.compile(r"^listener (\S+): http://127\.0\.0\.1:([0-9]+)$", re.MULTILINE)
 _ADMIN = re.compile(r"^admin: http://127\.0\.0\.1:([0-9]+) ", re.MULTILINE)
 

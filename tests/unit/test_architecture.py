@@ -69,6 +69,7 @@ BANDS = {
         "proxy.relay",
         "proxy.resolver",
         "proxy.tasks",
+        "proxy.threads",
         "proxy.tls",
         "proxy.tokens",
         "proxy.traffic",
@@ -108,6 +109,8 @@ IMPURE = frozenset(
 """What a PURE module may not import: sockets, files, clocks, threads."""
 READS_ENVIRONMENT = frozenset({"os.environ", "os.environb", "os.getenv", "os.getenvb"})
 STARTS_TASKS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
+LOOPS_THREADS = ("asyncio.to_thread", ".run_in_executor")
+"""The process waits for them at its end, and all work waits while they hang; proxy.threads has others."""
 
 
 @dataclass
@@ -201,6 +204,7 @@ def find_violations(module: Module, known: frozenset[str]) -> list[str]:
     if module.name != "proxy.tasks":
         starts = [name for name in module.uses if name.endswith(".create_task") or _starts_with(name, STARTS_TASKS)]
         found += [f"starts a task of its own with {name}" for name in sorted(starts)]
+    found += [f"uses the loop's threads with {name}" for name in sorted(module.uses) if name.endswith(LOOPS_THREADS)]
     if not module.docstring:
         found.append("has no docstring")
     return found
@@ -271,6 +275,16 @@ def test_pure_modules_are_there(name):
             "proxy.relay.pool",
             '"""D."""\ndef f(loop):\n    loop.create_task(x())',
             "starts a task of its own with loop.create_task",
+        ),
+        (
+            "proxy.relay.pool",
+            '"""D."""\nfrom asyncio import to_thread as t\nt(x)',
+            "uses the loop's threads with asyncio.to_thread",
+        ),
+        (
+            "proxy.relay.pool",
+            '"""D."""\ndef f(loop):\n    loop.run_in_executor(None, x)',
+            "uses the loop's threads with loop.run_in_executor",
         ),
         ("proxy.relay.pool", "x = 1", "has no docstring"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import stat
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.canaries import Canary, Search
-from harness.program import Program, build_toml, running_program
+from harness.program import HANGING_DISK, SOURCES, Program, build_toml, running_program
 from harness.running import PATIENCE_S, until
 
 from proxy.simulator.faults import Fault
@@ -67,9 +68,9 @@ def config(tmp_path: Path, simulator: Simulator) -> str:
 
 
 @asynccontextmanager
-async def serving(config: str, key: str = KEY) -> AsyncIterator[Program]:
+async def serving(config: str, key: str = KEY, **more: str) -> AsyncIterator[Program]:
     """Run ``serve`` for the length of a block, from when it listens."""
-    environ = {"SECRET": "simulator-secret", "STORE_KEY": key, "LIS_PASSWORD": PASSWORD}
+    environ = {"SECRET": "simulator-secret", "STORE_KEY": key, "LIS_PASSWORD": PASSWORD, **more}
     async with running_program("serve", "--config", config, **environ) as program:
         await program.wait_started()
         yield program
@@ -118,6 +119,28 @@ async def test_a_restart_serves_while_the_token_server_is_down(
     assert simulator.token_requests.total == 1
     assert read_events(tmp_path, "exchange.closed")[-1]["timing_ms"]["token"] < 1000
     assert read_events(tmp_path, "token.fetched")[-1]["reason"] == "adopted"
+
+
+@pytest.mark.parametrize(
+    ("hangs", "problem"),
+    [("/tokens", b"could not be read within 2 s"), ("/.tokens.new", b"cannot be written (no answer within 2 s)")],
+    ids=["read", "write"],
+)
+async def test_a_disk_that_hangs_keeps_it_neither_from_serving_nor_from_ending(
+    config: str, tmp_path: Path, hangs: str, problem: bytes
+) -> None:
+    """It fetches its own token, and says what is wrong and the fix."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_DISK)
+    environ = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCES}", "HANGS": hangs}
+    async with serving(config, **environ) as program:
+        status = await ask(program)
+        await program.wait_said(b"the disk hangs")
+        code = await program.stop()
+
+    assert (status, code) == (b"200", 0)
+    assert b"store.lost" in program.stderr
+    assert problem in program.stderr
+    assert b"look after the disk" in program.stderr
 
 
 async def test_a_token_that_was_revoked_meanwhile_is_replaced(

@@ -176,29 +176,175 @@ async def test_a_disk_that_takes_nothing_is_told_once(open_store, path):
 
 
 class HangingFile(SealedFile):
-    """A file on a disk that hangs until it is released."""
+    """A file on a disk that hangs until it is released.
 
-    def __init__(self, path, sealer):
-        """Hang."""
+    Attributes:
+        begun: Set once a call hangs.
+        error: What the disk says to the first call; None: it works.
+    """
+
+    def __init__(self, path, sealer, *, hangs, error=None):
+        """Hang at every call of the method named ``hangs``; the first one then meets the error."""
         super().__init__(path, sealer)
+        self.begun = threading.Event()
         self.released = threading.Event()
+        self.error = error
+        self._hangs = hangs
+
+    def read(self):
+        """Wait, and then read."""
+        self._hang("read")
+        return super().read()
 
     def write(self, data):
         """Wait, and then write."""
-        self.released.wait()
+        self._hang("write")
         super().write(data)
 
+    def _hang(self, method):
+        if method == self._hangs:
+            error, self.error = self.error, None
+            self.begun.set()
+            self.released.wait()
+            if error is not None:
+                raise error
 
-async def test_nobody_waits_for_the_disk(path):
-    """A disk that hangs holds up neither a token nor, for longer than its limit, the end."""
-    file = HangingFile(path, Sealer(KEY))
-    store = FileStore(file, last_write_s=0.01)
-    await store.start(lambda: None)
 
-    async with asyncio.timeout(5):
-        await keep(store, "core")
-        found = await store.agree("core", None)
+@pytest.fixture
+async def hang(path, clock):
+    """Return a function that starts a store on a disk that hangs, and counts its returns; released after the test."""
+    opened = []
+
+    async def hang(method, error=None, **limits):
+        file = HangingFile(path, Sealer(KEY), hangs=method, error=error)
+        store = FileStore(file, wall=clock, **limits)
+        returns = []
+        opened.append((file, store))
+        await store.start(lambda: returns.append(None))
+        return file, store, returns
+
+    yield hang
+    for file, store in opened:
+        file.released.set()
         await store.stop()
-    file.released.set()
+
+
+async def test_nobody_waits_for_the_disk(hang):
+    """A disk that hangs holds up neither a token nor, for longer than its limit, the end."""
+    _, store, _ = await hang("write", last_write_s=0.01)
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(5):
+            await keep(store, "core")
+            found = await store.agree("core", None)
+            await store.stop()
 
     assert found.access_token == "a-token"
+    assert [entry["event"] for entry in logs] == ["store.lost"]
+    assert logs[0]["problem"] == "cannot be written (no answer within 0.01 s)"
+
+
+async def test_a_write_that_hangs_is_told(hang):
+    """Though nobody waits for it; and when it has ended well after all, that is told as well."""
+    file, store, _ = await hang("write", write_s=0.01)
+
+    with capture_logs() as logs:
+        await keep(store, "core")
+        await until(lambda: not store.status().usable)
+        lost = store.status()
+        file.released.set()
+        await until(lambda: store.status().usable)
+
+    assert lost.last_error == "has taken nothing for 0.01 s"
+    assert [entry["event"] for entry in logs] == ["store.lost", "store.recovered"]
+    assert "look after the disk" in logs[0]["fix"]
+
+
+async def test_a_write_that_the_stop_has_cut_off_is_made_again(hang, open_store):
+    """The one under way may come to nothing."""
+    file, store, _ = await hang("write", OSError(5, "Input/output error"))
+    await keep(store, "core")
+    await until(file.begun.is_set)
+
+    stopping = asyncio.gather(store.stop())
+    await asyncio.sleep(0)
+    file.released.set()
+    await stopping
+
+    assert (await (await open_store()).agree("core", None)).access_token == "a-token"
+
+
+async def test_a_read_that_hangs_does_not_hold_up_the_start(hang, open_store):
+    """The proxy does without what is stored until it is there; what came meanwhile is the newer one."""
+    first = await open_store()
+    await keep(first, "core", StoredToken("old", 3600.0, 100.0))
+    await keep(first, "edx")
+    await first.stop()
+
+    with capture_logs() as logs:
+        file, store, returns = await hang("read", read_s=0.01)
+        lost, nothing = store.status(), await store.agree("edx", None)
+        await keep(store, "core", StoredToken("new", 3600.0, 0.0))
+        file.released.set()
+        await until(lambda: returns != [])
+
+    assert not lost.usable
+    assert lost.last_error == "could not be read within 0.01 s"
+    assert nothing is None
+    assert [entry["event"] for entry in logs] == ["store.lost", "store.recovered"]
+    assert "look after the disk" in logs[0]["fix"]
+    assert store.status().usable
+    assert (await store.agree("edx", None)).access_token == "a-token"
+    assert (await store.agree("core", None)).access_token == "new"
+    await store.stop()
+    assert (await (await open_store()).agree("core", None)).access_token == "new"
+
+
+async def test_a_start_that_reads_at_once_returns_nothing_to_anybody(hang):
+    """All that is stored is there before anybody asks."""
+    _, store, returns = await hang("write")
+
+    assert store.status().usable
+    assert returns == []
+
+
+async def test_what_was_not_read_in_time_is_never_overwritten(hang, open_store, path):
+    """The stop neither waits for it nor writes."""
+    first = await open_store()
+    await keep(first, "core")
+    await first.stop()
+    before = path.read_bytes()
+
+    _, store, _ = await hang("read", read_s=0.01)
+    await keep(store, "edx")
+    async with asyncio.timeout(5):
+        await store.stop()
+
+    assert path.read_bytes() == before
+
+
+async def test_an_unexpected_error_at_the_start_runs_without_a_store(hang):
+    """A defect of ours keeps no centre from its start; it is told with a traceback."""
+    with capture_logs() as logs:
+        file, store, _ = await hang("read", LookupError("with a secret"), read_s=0.01)
+        file.released.set()
+        await until(lambda: len(logs) > 1)
+
+    assert [entry["event"] for entry in logs] == ["store.lost", "store.unreadable"]
+    assert isinstance(logs[1]["exc_info"], LookupError)
+    assert store.status().last_error == "cannot be read (LookupError)"
+
+
+async def test_an_unexpected_error_does_not_end_the_writing(hang, open_store):
+    """It counts as a failure like any other: told, with a traceback, and tried again."""
+    file, store, _ = await hang("write", LookupError("with a secret"), retry_s=0.0)
+    file.released.set()
+
+    with capture_logs() as logs:
+        await keep(store, "core")
+        await until(lambda: store.status().failures == 1 and store.status().usable)
+
+    assert [entry["event"] for entry in logs] == ["store.lost", "store.recovered"]
+    assert logs[0]["problem"] == "cannot be written (LookupError)"
+    assert isinstance(logs[0]["exc_info"], LookupError)
+    assert (await (await open_store()).agree("core", None)).access_token == "a-token"
