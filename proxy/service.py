@@ -11,7 +11,7 @@ import contextlib
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -36,7 +36,7 @@ from proxy.traffic.tally import Tally
 from proxy.version import find_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from pathlib import Path
 
     from aiohttp import web
@@ -270,7 +270,8 @@ async def run(
     signals = StopSignals()
     allow_descriptors(count_descriptors(config))
     service = Service(config, observers, learn=learn, control=control)
-    await service.start()
+    if not await _start(service, signals):
+        return 0
     try:
         settle_process()
         announce(describe_service(service, config))
@@ -279,6 +280,31 @@ async def run(
     finally:  # whatever went wrong: what has been recorded is written
         await service.stop()
     return 0
+
+
+async def _start(service: Service, signals: StopSignals) -> bool:
+    """Start, or give that up at a signal; return which: a disk that hangs must not keep anyone from stopping it."""
+    tasks = Tasks()
+    starting = tasks.start(_find_failure(service.start()), name="service.start")
+    ends = {starting, tasks.start(signals.first.wait(), name="signal")}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await tasks.stop()
+    if starting.cancelled():
+        return False
+    if (failure := starting.result()) is not None:
+        raise failure
+    return True
+
+
+async def _find_failure(work: Coroutine[Any, Any, None]) -> Exception | None:
+    """Return what ``work`` raises: it is told where the program ends, and not as a task's failure."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 (it is raised by the caller)
+        return error
+    return None
 
 
 async def _drain(service: Service, signals: StopSignals) -> None:

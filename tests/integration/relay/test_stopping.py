@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.program import SOURCES, Program, build_toml, find_free_port, running_program
+from harness.program import HANGING_DISK, SOURCES, Program, build_toml, find_free_port, running_program
 from harness.running import PATIENCE_S, RawClient, until
 from harness.upstream import Peer, ScriptedUpstream, answering, scripted_upstream
 
@@ -232,6 +232,19 @@ async def test_a_signal_as_soon_as_it_listens_is_not_lost(tmp_path: Path, upstre
 
     assert code == 0
     assert read_log(tmp_path)[-1]["event"] == "log.stopped"
+
+
+async def test_a_signal_while_it_starts_ends_it(tmp_path: Path, upstream: HeldUpstream) -> None:
+    """Though the disk of the traffic log hangs, and the start with it."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_DISK)
+    environ = {"LIS_PASSWORD": "a-password", "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCES}", "HANGS": "traffic.jsonl"}
+    async with running_program("serve", "--config", write_config(tmp_path, upstream), **environ) as program:
+        await program.wait_said(b"the disk hangs")
+        code = await program.stop()
+
+    assert code == 0
+    assert b"service.stopped" in program.stderr
+    assert b"task.failed" not in program.stderr
 
 
 async def test_a_stop_at_the_moment_a_token_call_times_out_is_not_lost() -> None:
