@@ -65,6 +65,8 @@ class Tasks:
             try:
                 await work()
             except Exception:
+                if self._is_stopping:  # a library has made the cancellation into an error
+                    raise
                 log.exception("task.failed", task=name, restart_s=RESTART_S)
             else:
                 if self._is_stopping:  # a library has lost the cancellation

@@ -45,3 +45,23 @@ async def test_a_task_that_is_kept_goes_on_after_a_defect(monkeypatch):
     assert [(event["event"], event["task"]) for event in events] == [("task.failed", "sweep"), ("task.ended", "sweep")]
     assert events[0]["exc_info"]
     assert task.cancelled()
+
+
+async def test_a_task_that_makes_its_cancellation_into_an_error_is_not_waited_for_again():
+    """As a library may; it is told, and the stop ends."""
+    tasks, runs = Tasks(), asyncio.Event()
+
+    async def work():
+        runs.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    with capture_logs() as events:
+        _ = tasks.keep(work, name="probe")
+        await runs.wait()
+        async with asyncio.timeout(10):
+            await tasks.stop()
+
+    assert [(event["event"], event["task"]) for event in events] == [("task.failed", "probe")]
