@@ -121,15 +121,15 @@ class Dialer:
             addresses = await self._find_addresses(destination)
         with phases.measure("connect_s"):
             sock = await self._connect(origin, addresses)
+        peer = _find_peer(origin, sock)
         try:
-            peer = _find_peer(origin, sock)
             if origin.scheme == "https":
                 with phases.measure("tls_s"):
                     connection = await self._start_tls(origin, sock, factory)
             else:
                 connection = await _start_plain(origin, sock, factory)
         except BaseException:
-            sock.close()
+            _give_up(sock)
             raise
         connection.address = build_authority(peer[0], peer[1])
         return connection
@@ -255,8 +255,20 @@ def _find_peer(origin: Origin, sock: socket.socket) -> tuple[str, int]:
     try:
         host, port = sock.getpeername()[:2]
     except OSError as error:
+        sock.close()
         raise _build_lost(origin, error) from error
     return host, port
+
+
+def _give_up(sock: socket.socket) -> None:
+    """End a connection whose socket a transport has.
+
+    The transport closes it: closed here, its number would go to the next socket while the loop still watches it for
+    this one.  A dial that is cancelled before the loop has begun the handshake leaves a transport that goes on
+    (asyncio's close does nothing then); shut down, it meets the end of the connection and closes.
+    """
+    with contextlib.suppress(OSError):  # closed already, or by the peer
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _build_lost(origin: Origin, error: OSError) -> UpstreamRefused:

@@ -423,6 +423,46 @@ async def test_cancelled_in_the_tls_handshake() -> None:
 
 
 @linux_only
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_cancelled_at_any_step_it_harms_no_other_socket(
+    scheme: str, server_tls: ssl.SSLContext, ca_file: Path
+) -> None:
+    """A socket that is opened right after has the number of the one that was closed, and works."""
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    tls = build_tls_context(str(ca_file))
+    dialer = Dialer(Timeouts(), Outbound(), tls, Resolver(PATIENCE_S), listeners=())
+    async with scripted_upstream(stay_silent, tls=server_tls if scheme == "https" else None) as upstream:
+        destination = Destination(Origin(scheme, "127.0.0.1", upstream.port))
+        before = count_descriptors()
+        cancelled = [await cancel_after(dialer, destination, steps) for steps in range(60)]
+        await until(lambda: count_descriptors() == before)
+
+    assert any(cancelled)
+    assert complaints == []
+
+
+async def cancel_after(dialer: Dialer, destination: Destination, steps: int) -> bool:
+    """Cancel a dial after so many turns of the loop, and use a new pair of sockets; return whether it was cancelled."""
+    dial = asyncio.get_running_loop().create_task(dialer.dial(destination, make_connection, Phases()))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    dial.cancel()
+    await asyncio.wait({dial})
+    if not dial.cancelled():
+        dial.result().abandon()
+    one, other = socket.socketpair()
+    with one, other:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        one.send(b"x")
+        other.setblocking(False)  # noqa: FBT003 (the socket module has no other way)
+        assert other.recv(1) == b"x"
+    return dial.cancelled()
+
+
+@linux_only
 @pytest.mark.parametrize("script", [stay_silent, answer_in_plain, close_at_once])
 async def test_a_failed_handshake_leaves_nothing_open(script: Any) -> None:
     """Nor does a time limit."""
