@@ -49,6 +49,7 @@ class Pool:
         self._clock = clock
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
+        self._dials = 0
 
     def take(self) -> UpstreamConnection | None:
         """Take an idle connection, None when there is none; those that the peer has closed are left out."""
@@ -67,7 +68,11 @@ class Pool:
         Raises:
             UpstreamError: As ``Dialer.dial`` does.
         """
-        connection = await self._dialer.dial(self._destination, self._build_connection, phases)
+        self._dials += 1
+        try:
+            connection = await self._dialer.dial(self._destination, self._build_connection, phases)
+        finally:
+            self._dials -= 1
         self._open.add(connection)
         return connection
 
@@ -101,7 +106,7 @@ class Pool:
         return PoolSnapshot(
             upstream=f"{origin.scheme}://{origin.host}:{origin.port}",
             idle=idle,
-            busy=len(self._open) - idle,
+            busy=len(self._open) - idle + self._dials,
         )
 
     def _build_connection(self) -> UpstreamConnection:

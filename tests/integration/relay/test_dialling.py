@@ -348,6 +348,23 @@ async def test_a_certificate_of_an_unknown_authority_says_what_to_do(server_tls:
 # Given up in the middle.
 
 
+async def test_a_dial_under_way_counts_as_busy() -> None:
+    """Whoever looks at an upstream that takes connections and says nothing sees what waits for it."""
+    async with scripted_upstream(stay_silent) as upstream:
+        document = build_document(f"https://127.0.0.1:{upstream.port}", "", credential={"core": BASIC})
+        async with running_proxy(document) as proxy:
+            client = await proxy.connect()
+            client.send(GET)
+            await until(lambda: upstream.peers != [])
+            [during] = proxy.service.status().pools
+            client.close()
+            await proxy.recorder.wait_exchanges(1)
+            [after] = proxy.service.status().pools
+
+    assert (during.idle, during.busy) == (0, 1)
+    assert (after.idle, after.busy) == (0, 0)
+
+
 def count_descriptors() -> int:
     """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a Path for each would cost more than it tells)
