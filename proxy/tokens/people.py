@@ -143,7 +143,7 @@ class People:
 
     async def start(self) -> None:
         """Begin to look at who has gone."""
-        _ = self._tasks.start(self._forget_the_gone(), name=f"people of {self.name}")
+        _ = self._tasks.keep(self._forget_the_gone, name=f"people of {self.name}")
 
     async def stop(self) -> None:
         """Forget all; those who wait get NoToken."""

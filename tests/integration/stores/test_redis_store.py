@@ -259,6 +259,19 @@ async def test_a_lost_redis_is_told_once_and_found_again(first, redis):
     assert (await first.take_turn("core", steal=False)).claim.fence == 1
 
 
+async def test_tokens_are_agreed_on_again_when_the_last_replica_is_back(first, redis, monkeypatch):
+    """It may have told Redis of a newer token after this one looked."""
+    monkeypatch.setattr("proxy.tokens.redis_link.LONGEST_PAUSE_S", 0.2)
+    await redis.kill()
+    await first.take_turn("core", steal=False)
+    await redis.start()
+
+    async with asyncio.timeout(20):
+        await first.returned.wait()
+        first.returned.clear()
+        await first.returned.wait()
+
+
 async def test_a_frozen_redis_holds_up_nobody_for_long(first, redis):
     """An operation has half a second, and those after it none at all."""
     await first.agree("core", TOKEN)

@@ -1,5 +1,7 @@
 """Persons who prove themselves: a token each, nobody locked out, nobody kept for longer than need be."""
 
+import asyncio
+
 import pytest
 
 from proxy.config.secret import Secret
@@ -117,6 +119,28 @@ async def test_who_has_not_asked_for_a_tokens_life_is_forgotten(people, timeline
     assert len(people) == 1
     assert people.find("alice", "a") is not person
     assert people.find("bob", "b").current() is not None
+
+
+async def test_a_defect_does_not_end_the_forgetting(credential, shared, monkeypatch):
+    """Else passwords would be kept for as long as the process runs."""
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr("proxy.tasks.RESTART_S", 0.0)
+    looks, looked = [], asyncio.Event()
+
+    def look():
+        looks.append(None)
+        if len(looks) == 1:
+            raise LookupError
+        looked.set()
+
+    people = People("dispatchers", credential, shared, b"key")
+    monkeypatch.setattr(people, "forget_the_gone", look)
+    await people.start()
+    async with asyncio.timeout(10):
+        await looked.wait()
+    await people.stop()
+
+    assert len(looks) > 1
 
 
 async def test_the_memory_has_a_bound(people, timeline, monkeypatch):
