@@ -62,7 +62,10 @@ examples:
 _CHECK = """\
 Say what is wrong with a configuration, all of it at once, with file, key and fix; or, when nothing is, what it will
 do: listeners, routes in order, where each secret comes from, and which hosts will be dialled.  Secrets are read, to
-see that they are there, and never shown.  Nothing is dialled."""
+see that they are there, and never shown.  Nothing is dialled.
+
+Two mistakes hide others until they are corrected: a line that is not TOML hides the rest of the file, and a value that
+cannot be read hides what else is wrong in its table, names and ports excepted."""
 _CHECK_END = """\
 examples:
   rapidsos-proxy check --config proxy.toml

@@ -17,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
 
-from proxy.config.load import build_config, read_document
+from proxy.config.document import read_document
+from proxy.config.load import build_config
 from proxy.config.problems import Problems
 from proxy.config.secret import Secret
 from proxy.errors import ConfigError

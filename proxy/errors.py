@@ -57,12 +57,12 @@ class ConfigError(ProxyError):
     Attributes:
         where: File and key, for example ``proxy.toml: route[2].upstream``.
         problem: What is wrong with it.
-        fix: What to write instead.
+        fix: What to write instead; empty for a list of problems, each of which has its own.
     """
 
     def __init__(self, where: str, problem: str, fix: str) -> None:
         """Keep the three parts; together they are the message."""
-        super().__init__(f"{where}: {problem}\n  fix: {fix}")
+        super().__init__(f"{where}: {problem}\n  fix: {fix}" if fix else f"{where}: {problem}")
         self.where = where
         self.problem = problem
         self.fix = fix

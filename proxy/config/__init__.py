@@ -1,6 +1,7 @@
 """From a file and the environment to a frozen, checked Config; only this package reads either.
 
 load        a TOML file, or nothing, to a Config; raises ConfigError with all that is wrong
+document    a TOML file, parsed; what is no TOML is told with line and fix
 profile     the built-in configuration, from three environment variables
 sources     how the source of a secret is written
 places      where secrets come from, and come from again: a variable, a file, a command
@@ -11,9 +12,11 @@ models      PURE: the shape of every key, with its default
 units       PURE: single values: sizes, spans of time, networks, addresses, URLs
 secret      PURE: a secret that cannot be printed by accident
 environments  PURE: which RapidSOS environment a host belongs to
+outline     PURE: names and ports, compared whatever else is wrong
+salvage     PURE: what can be checked of a document with mistakes
 check       what keys must be to each other
 store       what ``[store]`` must be
-translate   pydantic's objections in the words of the file
-problems    what is wrong, gathered
+translate   PURE: pydantic's objections in the words of the file
+problems    PURE: what is wrong, gathered
 describe    a configuration in words, for `check`
 """

@@ -1,14 +1,13 @@
 """What the keys of a configuration must be to each other, beyond the shape of each.
 
-The rule of this file: it opens nothing but the certificate file, and dials nothing.  What routes and listeners must
-be to each other is proxy.routing.check's.
+The rule of this file: it opens nothing but the certificate file, and dials nothing.  Names and ports are outline.py's
+to compare, and what routes must be to each other is proxy.routing.check's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from proxy.config.environments import tell_environment
@@ -33,7 +32,6 @@ _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "userna
 def check_config(config: Config, problems: Problems) -> None:
     """Note everything that does not fit together."""
     _check_listeners(config, problems)
-    _check_places(config, problems)
     for name, credential in config.credential.items():
         _check_grant(f"credential.{name}", credential, problems)
         _check_persons(f"credential.{name}", credential, problems)
@@ -49,28 +47,12 @@ def check_config(config: Config, problems: Problems) -> None:
 
 
 def _check_listeners(config: Config, problems: Problems) -> None:
-    if not config.listener:
-        problems.add("listener", "is empty: no client could connect", "add [[listener]] with name and bind")
     for listener in config.listener:
         _check_allow(listener, problems)
-    for listener, other_listener in combinations(config.listener, 2):
-        if listener.name == other_listener.name:
-            problems.add(f"listener[{listener.name}].name", "names two listeners", "give each its own name")
-
-
-def _check_places(config: Config, problems: Problems) -> None:
-    """Refuse an admin listener that other machines reach, and two listeners at one place."""
     admin = config.admin.bind
     if not admin.is_loopback:
         problem = f"{admin} can be reached from other machines, and the login would cross the network in plain text"
         problems.add("admin.bind", problem, f"write 127.0.0.1:{admin.port}, and reach it through an SSH tunnel")
-    places = [(f"listener[{item.name}].bind", item.bind) for item in config.listener]
-    places.append(("admin.bind", admin))
-    if config.admin.health_bind is not None:
-        places.append(("admin.health_bind", config.admin.health_bind))
-    for (key, place), (other_key, other) in combinations(places, 2):
-        if place.overlaps(other):
-            problems.add(other_key, f"{other} is taken by {key}", "give each its own port")
 
 
 def _check_allow(listener: Listener, problems: Problems) -> None:

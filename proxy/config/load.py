@@ -1,13 +1,11 @@
 """From a TOML file, or the environment alone, to a checked Config.
 
-The rule of this file: whoever gets a Config can use it; whoever gets a ConfigError learns of everything that is wrong
-in one reading, with file, key and fix.
+The rule of this file: whoever gets a Config can use it; whoever gets a ConfigError learns in one reading of everything
+that is wrong and is not hidden by a mistake in the same table, with file, key and fix.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from proxy.config.check import check_config
+from proxy.config.document import read_document
 from proxy.config.models import Admin, Config
+from proxy.config.outline import check_outline
 from proxy.config.places import SourceError
 from proxy.config.problems import Problems
 from proxy.config.profile import SOURCE, build_profile
+from proxy.config.salvage import mend_keys, salvage
 from proxy.config.secret import Secret
 from proxy.config.sources import Sources
 from proxy.config.translate import add_objections
-from proxy.errors import ConfigError
 from proxy.routing.check import check_routes
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ _PATHS = (
 )
 _MAY_BE_LITERAL = frozenset({"client_id", "username"})
 _CREDENTIAL_SECRETS = ("client_id", "client_secret", "username", "password")
-_TOML_PLACE = re.compile(
-    r"(?P<what>.*) \((?:at line (?P<line>\d+), column (?P<column>\d+)|at end of document)\)", re.DOTALL
-)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -53,9 +50,13 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         ConfigError: With every problem found.
     """
     problems = Problems(SOURCE if path is None else str(path))
-    document = build_profile(environ, problems) if path is None else read_document(path)
-    problems.raise_any()
-    return build_config(document, problems, Path() if path is None else path.parent, environ)
+    if path is not None:
+        return build_config(read_document(path), problems, path.parent, environ)
+    document = build_profile(environ, problems)
+    if problems.are_any:  # in the words of the variables; build_config would repeat them in those of a file
+        _read_secrets(document, Sources(Path(), environ), problems)
+        problems.raise_any()
+    return build_config(document, problems, Path(), environ)
 
 
 def load_admin(path: Path | None) -> Admin:
@@ -101,38 +102,15 @@ def build_config(document: dict[str, Any], problems: Problems, base: Path, envir
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        add_objections(problems, document, error.errors(include_url=False, include_input=False))
-        raise problems.build_error() from None  # pydantic's own holds the values
+        objections = error.errors(include_url=False, include_input=False)
+        add_objections(problems, document, objections)
+        mend_keys(document, objections)
+        config = salvage(document)
+    check_outline(document, problems)
     check_config(config, problems)
-    try:
-        check_routes(config)
-    except ConfigError as error:
-        problems.add(error.where, error.problem, error.fix)
+    check_routes(config.route, problems)
     problems.raise_any()
     return config
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Parse a TOML file, a byte order mark before it allowed.
-
-    Raises:
-        ConfigError: If it cannot be read, or is not TOML; with line and column.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        return tomllib.loads(text)
-    except OSError as error:
-        fix = "check the path, and that the proxy's user may read the file"
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", fix) from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "is not UTF-8 text", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.fullmatch(str(error))
-        what = found["what"] if found else str(error)
-        where = f"line {found['line']}, column {found['column']}" if found and found["line"] else "end of file"
-        fix = "correct that line; a text stands in quotes, with a backslash in it doubled or the quotes single"
-        place = f"{path}: {where}"
-        raise ConfigError(place, f"is not TOML: {what[:1].lower()}{what[1:]}", fix) from None
 
 
 def _resolve_paths(document: dict[str, Any], base: Path) -> None:

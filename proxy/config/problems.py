@@ -30,13 +30,18 @@ class Problems:
         """Note one problem with ``key``; an empty key blames the file as a whole."""
         self._found.append(ConfigError(f"{self.source}: {key}" if key else self.source, problem, fix))
 
+    @property
+    def are_any(self) -> bool:
+        """Whether anything was noted."""
+        return bool(self._found)
+
     def raise_any(self) -> None:
         """Raise what was noted, if anything was.
 
         Raises:
             ConfigError: As ``build_error`` builds it.
         """
-        if self._found:
+        if self.are_any:
             raise self.build_error()
 
     def build_error(self) -> ConfigError:
@@ -44,7 +49,7 @@ class Problems:
         if len(self._found) == 1:
             return self._found[0]
         listed = "\n".join(f"{number}. {error}" for number, error in enumerate(self._found, 1))
-        return ConfigError(self.source, f"{len(self._found)} problems\n{listed}", "correct each of these")
+        return ConfigError(self.source, f"{len(self._found)} problems\n{listed}", "")
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str | None:

@@ -92,8 +92,9 @@ def _find_pair(names: tuple[str, str], environ: Mapping[str, str], problems: Pro
     for key, name in zip(("client_id", "client_secret"), names, strict=True):
         if environ.get(name) and environ.get(f"{name}_FILE"):
             problems.add(name, f"and {name}_FILE are both set", "unset one of them")
-        pair[key] = _find_source(name, environ)
-        if pair[key] is None:
+        if (source := _find_source(name, environ)) is not None:
+            pair[key] = source
+        else:
             problems.add(name, "is not set, or empty", f"set {name}, or {name}_FILE to a file that holds it")
     return pair
 

@@ -58,18 +58,42 @@ def build_key(document: object, location: Sequence[int | str]) -> str:
 def add_objections(problems: Problems, document: dict[str, Any], objections: list[ErrorDetails]) -> None:
     """Note every objection in plain words; a misspelt key is one problem, not also a missing one."""
     meant = {
-        (*error["loc"][:-1], suggest(str(error["loc"][-1]), _fields(error["loc"][:-1])))
-        for error in objections
-        if error["type"] == "extra_forbidden"
+        (*error["loc"][:-1], suggest_key(error["loc"])) for error in objections if error["type"] == "extra_forbidden"
     }
     for error in objections:
         if error["type"] == "missing" and error["loc"] in meant:
             continue
-        _add(problems, build_key(document, error["loc"]), error)
+        _add(problems, document, error)
 
 
-def _add(problems: Problems, key: str, error: ErrorDetails) -> None:
+def suggest_key(location: Location) -> str | None:
+    """Return the key that an unknown one is likely to mean; None when it is like none of its table."""
+    return suggest(str(location[-1]), _fields(location[:-1]))
+
+
+def _explain_heading(document: dict[str, Any], location: Location, kind: str) -> tuple[str, str] | None:
+    """Return problem and fix of a table that has the wrong brackets; None when that is not what is wrong."""
+    key = build_key(document, location)
+    match kind:
+        case "tuple_type" if len(location) == 1:
+            return "is one table where a list of tables is wanted", f"write [[{key}]], in double brackets"
+        case "dict_type" if len(location) == 1:
+            return "is not a table of named tables", f"write {_EXAMPLES[key]}"
+        case "model_type" if _is_list_of_tables(document, location):
+            return "is a list of tables where one table is wanted", f"write [{key}], in single brackets"
+    return None
+
+
+def _is_list_of_tables(document: Any, location: Location) -> bool:  # noqa: ANN401 (whatever TOML holds)
+    """Return whether a table was begun with ``[[…]]``."""
+    for part in location:
+        document = document.get(part) if isinstance(document, dict) else None
+    return isinstance(document, list) and all(isinstance(item, dict) for item in document)
+
+
+def _add(problems: Problems, document: dict[str, Any], error: ErrorDetails) -> None:
     location = error["loc"]
+    key = build_key(document, location)
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":
@@ -82,10 +106,8 @@ def _add(problems: Problems, key: str, error: ErrorDetails) -> None:
         case "literal_error":
             allowed = context["expected"].replace("'", '"')
             problems.add(key, "is none of the values it can have", f"write {allowed}")
-        case "tuple_type" if len(location) == 1:
-            problems.add(key, "is one table where a list of tables is wanted", f"write [[{key}]], in double brackets")
-        case "dict_type" if len(location) == 1:
-            problems.add(key, "is not a table of named tables", f"write {_EXAMPLES[key]}")
+        case kind if (heading := _explain_heading(document, location, kind)) is not None:
+            problems.add(key, *heading)
         case kind if kind in _BOUNDS:
             bound, words = _BOUNDS[kind]
             problems.add(key, "is out of range", f"write {words} {context[bound]:g}")
@@ -97,7 +119,7 @@ def _advise(location: Location) -> str:
     """Say what was meant by an unknown key: a near name, a key of another table, or what this table takes."""
     wrong = str(location[-1])
     known = _fields(location[:-1])
-    if (near := suggest(wrong, known)) is not None:
+    if (near := suggest_key(location)) is not None:
         return f"did you mean {near}?"
     for section, field in Config.model_fields.items():
         inner = _model_in(field.annotation)

@@ -3,5 +3,5 @@
 paths     prefixes of whole segments, and the spellings that could lead out of one
 origin    scheme, host and port of an upstream, or of any URL
 table     (listener, target, method, client, fields) -> route and path; first match wins
-check     routes that make no sense, as ConfigErrors
+check     routes that make no sense
 """

@@ -62,33 +62,6 @@ def test_standard_output_is_no_path(load):
     assert load(f'{SOUND}\n[traffic_log]\npath = "-"').traffic_log.path == "-"
 
 
-def test_a_missing_file_is_named(tmp_path):
-    """The message begins with the path."""
-    path = tmp_path / "none.toml"
-
-    with pytest.raises(ConfigError, match=rf"^{re.escape(str(path))}: cannot be read \(No such file or directory\)"):
-        load_config(path, {})
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("[[listener]]\nname = cad\n", "proxy.toml: line 2, column 8: is not TOML: invalid value"),
-        ('a = "C:\\secrets"\n', "proxy.toml: line 1, column 10: is not TOML: unescaped '\\' in a string"),
-        ("a = 1\na = 2\n", "proxy.toml: line 2, column 6: is not TOML: cannot overwrite a value"),
-        ("a = ", "proxy.toml: end of file: is not TOML: invalid value"),
-    ],
-)
-def test_a_syntax_error_is_told_with_its_place(message, text, told):
-    """Line and column are those of the file."""
-    assert told in message(text)
-
-
-def test_a_file_in_another_encoding_is_told_so(message):
-    """TOML is UTF-8 by definition."""
-    assert "proxy.toml: is not UTF-8 text\n  fix: save it as UTF-8" in message("a = 1".encode("utf-16"))
-
-
 def test_every_problem_is_told_at_once(refuse, sound):
     """Shape, secrets and units: nobody has to run check five times."""
     sound["listener"][0]["bind"] = "nowhere"
@@ -103,6 +76,45 @@ def test_every_problem_is_told_at_once(refuse, sound):
     assert '2. test.toml: listener[cad].bind: "nowhere" does not end in a port' in told
     assert "3. test.toml: credential.core.grant: is none of the values it can have" in told
     assert "4. test.toml: timeouts.connect: is out of range\n  fix: write more than 0" in told
+
+
+@pytest.mark.parametrize("section", ["credential.core", "limits", "traffic_log.rotate"])
+def test_a_table_in_double_brackets_is_told_to_have_single_ones(message, section):
+    """The sections beside it have two."""
+    told = message(re.sub(r"\[credential.core\]\n(.+\n)+", "", SOUND) + f"[[{section}]]\n")
+
+    assert (
+        f"{section}: is a list of tables where one table is wanted\n  fix: write [{section}], in single brackets"
+        in told
+    )
+
+
+def test_a_list_of_problems_has_no_fix_of_its_own(refuse, sound):
+    """Each of them has one."""
+    sound["limits"] = {"fields": 1, "connections": 0}
+
+    assert refuse(sound).endswith("limits.connections: is out of range\n  fix: write at least 1")
+
+
+def test_a_mistake_in_one_table_does_not_hide_those_in_others(refuse, sound):
+    """A misspelt key, a secret that is not there, a name that is none, a port used twice: all in one reading."""
+    sound["listener"].append({"name": "south", "bind": "127.0.0.1:8080", "alow": ["10.0.0.0/8"]})
+    sound["route"].append(sound["route"][0] | {"name": "egress", "credential": "cor", "match": {"listener": "suoth"}})
+    sound["timeouts"] = {"connect": 0}
+    sound["limits"] = {"line": 100, "head": 50}
+
+    told = refuse(sound, {})
+
+    assert re.findall(r"test\.toml: (\S+): ", told) == [
+        "credential.core.client_secret",
+        "listener[south].alow",
+        "timeouts.connect",
+        "route[egress].match.listener",
+        "route[egress].credential",
+        "listener[south].bind",
+        "limits.line",
+        "route[egress].strip",
+    ]
 
 
 def test_an_unknown_key_suggests_the_nearest_and_is_not_also_missing(refuse, sound):
