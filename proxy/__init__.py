@@ -23,6 +23,7 @@ tls         the one way out that is verified
 logs        the operational log, on standard error
 process     what the process asks of Python and libc
 descriptors  how many files and sockets may be open
+program     how it is called from here
 version     which version this is
 rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.control import usage
 from proxy.errors import ConfigError, ControlError
+from proxy.program import PROGRAM, name_program
 from proxy.version import find_version
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 DONE = 0
 FAILED = 1
 CONFIGURATION = 2
-
-PROGRAM = "rapidsos-proxy"
+NOT_TAKEN = object()
+"""Stands for the configuration of a command that has none."""
 
 _ABOUT = """\
 An authenticating forward proxy between legacy 911 systems and RapidSOS.
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parsed = _build_parser().parse_args(arguments)
+    parsed = _parse(arguments)
     from proxy.descriptors import hold_standard_streams
 
     hold_standard_streams()
@@ -138,6 +139,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _build_parser()
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_guess_config(parsed, unknown)}")
+    return parsed
+
+
+def _guess_config(parsed: argparse.Namespace, unknown: Sequence[str]) -> str:
+    """Say what is likely to be meant by a file alone: other programs take it so."""
+    takes_one = getattr(parsed, "config", NOT_TAKEN) is None
+    file = next((word for word in unknown if not word.startswith("-")), None)
+    return f"; did you mean --config {file}?" if takes_one and file is not None else ""
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -263,6 +279,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     _set_up_logs("DEBUG" if arguments.verbose else "WARNING")
+    import shutil
     import signal
 
     from proxy.config.sources import environment
@@ -272,7 +289,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     coloured = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in environment()
     # Until the loop takes signals, and when it is gone: what was made for the demo is removed all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
-    with prepare_demo(ports, Path.cwd()) as demo:
+    program = name_program(sys.argv[0], shutil.which(PROGRAM, path=environment().get("PATH")), Path.cwd())
+    with prepare_demo(ports, Path.cwd(), program) as demo:
         control = _find_place(demo.config.admin)
         return _run(run_demo(demo, sys.stdout, coloured=coloured, control=control))
 

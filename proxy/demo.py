@@ -23,6 +23,7 @@ from proxy.config.problems import Problems
 from proxy.config.secret import Secret
 from proxy.errors import ConfigError
 from proxy.exchange import OK
+from proxy.program import PROGRAM
 from proxy.service import run
 from proxy.simulator.server import Simulator
 from proxy.simulator.settings import SimulatorSettings
@@ -105,12 +106,14 @@ class Demo:
     Attributes:
         secret: What the simulators take as client secret, new at each start.
         password: Login of the admin listener.
+        program: How this program is called from a shell.
     """
 
     ports: Ports
     config: Config
     secret: Secret
     password: Secret
+    program: str
 
     @property
     def log_path(self) -> str:
@@ -119,10 +122,11 @@ class Demo:
 
 
 @contextmanager
-def prepare_demo(ports: Ports, directory: Path) -> Iterator[Demo]:
+def prepare_demo(ports: Ports, directory: Path, program: str = PROGRAM) -> Iterator[Demo]:
     """Check the ports, choose the log's place, and load the configuration, for the length of a block.
 
     The log goes under ``directory``; where that cannot be written, to a temporary one that is removed at the end.
+    ``program`` is how the lines to copy call it.
 
     Raises:
         ConfigError: If a port is taken.
@@ -133,7 +137,7 @@ def prepare_demo(ports: Ports, directory: Path) -> Iterator[Demo]:
     environ = {SECRET_VARIABLE: secret.reveal(), ADMIN_VARIABLE: password.reveal()}
     with ExitStack() as stack:
         place = _find_place(directory) or Path(stack.enter_context(TemporaryDirectory(prefix=TEMPORARY_PREFIX)))
-        yield Demo(ports, load_demo(ports, place / LOG_FILE, environ), secret, password)
+        yield Demo(ports, load_demo(ports, place / LOG_FILE, environ), secret, password, program)
 
 
 async def run_demo(demo: Demo, out: TextIO, *, coloured: bool, control: Place | None) -> int:
@@ -222,7 +226,7 @@ def _build_doctor_lines(demo: Demo) -> str:
         return ""
     path = _find_file()
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    command = f"rapidsos-proxy doctor --config {shlex.quote(str(shown))}"
+    command = f"{demo.program} doctor --config {shlex.quote(str(shown))}"
     return f"See that every link on the way holds:\n  {SECRET_VARIABLE}={demo.secret.reveal()} {command}\n\n"
 
 

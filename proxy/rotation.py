@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.config.inventory import find_configured, replace_secrets
+from proxy.config.load import warn_of_oddities
 from proxy.config.os_keyring import KeyringEntry
 from proxy.config.places import Command, File, SourceError
 from proxy.config.watch import Complaint, FileWatch, WatchedFile
@@ -112,6 +113,7 @@ class Rotation:
         for key, secret in changed.items():
             used = "from the next call on" if key.startswith("credential.") else "from the next start on"
             log.info("secret.changed", key=key, source=secret.origin, used=used)
+        warn_of_oddities(changed)
 
     def _ask(self, place: Place) -> Secret | None:
         """Read a place, in a thread; one that fails is complained of once."""

@@ -7,6 +7,7 @@ sources     how the source of a secret is written
 places      where secrets come from, and come from again: a variable, a file, a command
 os_keyring  the same: the keyring of the operating system
 watch       files of secrets, looked at for changes
+oddities    PURE: secrets that look as if more than the secret was pasted
 inventory   PURE: the secrets of a configuration by their keys, found and replaced
 models      PURE: the shape of every key, with its default
 units       PURE: single values: sizes, spans of time, networks, addresses, URLs

@@ -10,11 +10,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from pydantic import ValidationError
 
 from proxy.config.check import check_config
 from proxy.config.document import read_document
+from proxy.config.inventory import find_configured
 from proxy.config.models import Admin, Config
+from proxy.config.oddities import find_oddities
 from proxy.config.outline import check_outline
 from proxy.config.places import SourceError
 from proxy.config.problems import Problems
@@ -37,6 +40,8 @@ _PATHS = (
 )
 _MAY_BE_LITERAL = frozenset({"client_id", "username"})
 _CREDENTIAL_SECRETS = ("client_id", "client_secret", "username", "password")
+
+log = structlog.get_logger(__name__)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -110,7 +115,18 @@ def build_config(document: dict[str, Any], problems: Problems, base: Path, envir
     check_config(config, problems)
     check_routes(config.route, problems)
     problems.raise_any()
+    warn_of_oddities(find_configured(config))
     return config
+
+
+def warn_of_oddities(secrets: Mapping[str, Secret]) -> None:
+    """Warn of secrets that look wrongly pasted; one that stands under several keys is told of once."""
+    odd: dict[tuple[Secret, str, str], list[str]] = {}
+    for key, problem in find_oddities(secrets).items():
+        odd.setdefault((secrets[key], secrets[key].origin, problem), []).append(key)
+    for (_, source, problem), keys in odd.items():
+        fix = "put the value alone there; if it really is so, there is nothing to do"
+        log.warning("secret.odd", key=", ".join(keys), source=source, problem=problem, fix=fix)
 
 
 def _resolve_paths(document: dict[str, Any], base: Path) -> None:

@@ -15,7 +15,7 @@ grant        PURE: what a token call came to
 probe        PURE: the harmless question, and what its answer says
 certificate  PURE: what a certificate says
 clock        PURE: our clock against others
-secrets      PURE: secrets that were pasted with more than the secret
+secrets      PURE: where secrets come from, and what is odd about them
 report       PURE: findings as people and programs are told them
 
 It sends what `serve` would send, once: a token call for each credential, and one question that changes nothing to each

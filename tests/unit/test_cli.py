@@ -143,6 +143,26 @@ def test_wrong_arguments_exit_with_2(run, arguments):
     assert done.stderr.startswith("usage: rapidsos-proxy")
 
 
+@pytest.mark.parametrize(
+    "command", [["serve"], ["check"], ["doctor"], ["doctor", "--json"], ["token", "status"], ["token", "refresh"]]
+)
+def test_a_file_alone_is_told_to_need_its_flag(run, command):
+    """Other programs take it so."""
+    done = run(*command, "proxy.toml")
+
+    assert done.returncode == 2
+    assert done.stderr.endswith("unrecognized arguments: proxy.toml; did you mean --config proxy.toml?\n")
+
+
+@pytest.mark.parametrize("arguments", [["simulate", "x"], ["check", "--fly"], ["check", "--config", "a", "b"]])
+def test_a_file_is_not_guessed_where_none_can_be_meant(run, arguments):
+    """A flag, a command without a configuration, or one that has its own."""
+    done = run(*arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"unrecognized arguments: {arguments[-1]}\n")
+
+
 def test_check_describes_the_built_in_profile(run):
     """On standard output, and with no secret in it."""
     done = run("check", RAPIDSOS_ENVIRONMENT="sandbox", **PAIR)
@@ -191,6 +211,30 @@ def test_check_warns_of_a_secret_that_every_user_can_read(run, tmp_path):
     assert "c4nary" not in done.stdout + done.stderr
 
 
+def test_check_warns_of_secrets_that_were_pasted_with_more(run, tmp_path):
+    """Once for each source; a secret may really look so, and it is sound all the same."""
+    path = tmp_path / "secret"
+    path.write_text("'c4nary-secret'\n")
+    path.chmod(0o600)
+    environ = {
+        "RAPIDSOS_ENVIRONMENT": "sandbox",
+        "RAPIDSOS_CLIENT_ID": "client_id=an-id",
+        "RAPIDSOS_CLIENT_SECRET_FILE": str(path),
+    }
+
+    done = run("check", **environ)
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+
+    assert done.returncode == 0
+    assert [(line["event"], line["source"], line["key"]) for line in told] == [
+        ("secret.odd", "env RAPIDSOS_CLIENT_ID", "credential.core.client_id, credential.edx.client_id"),
+        ("secret.odd", f"file {path}", "credential.core.client_secret, credential.edx.client_secret"),
+    ]
+    assert told[1]["problem"] == "stands in quotes, which are sent as a part of it"
+    assert "put the value alone there" in told[1]["fix"]
+    assert "c4nary" not in done.stdout + done.stderr
+
+
 def test_serve_without_anything_says_what_to_set(run):
     """Nothing is opened, and there is no traceback."""
     done = run("serve")
@@ -202,11 +246,12 @@ def test_serve_without_anything_says_what_to_set(run):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_runs_until_a_signal(start, tmp_path, number):
-    """It serves while no token can be had, keeps standard output for the traffic log, and ends with 0."""
+    """It warns of an odd secret, serves while no token can be had, keeps standard output for the log, ends with 0."""
     port, admin, nobody = free_port(), free_port(), free_port()
     (tmp_path / "proxy.toml").write_text(SERVED.format(port=port, admin=admin, nobody=nobody))
-    process = start("serve", "--config", "proxy.toml", DEMO_SECRET="c4nary-secret")
+    process = start("serve", "--config", "proxy.toml", DEMO_SECRET="c4nary-secret ")
     lines = iter(process.stderr.readline, "")
+    odd = next(lines)
     assert any(line == f"listener cad: http://127.0.0.1:{port}\n" for line in lines)
 
     process.send_signal(number)
@@ -215,7 +260,9 @@ def test_serve_runs_until_a_signal(start, tmp_path, number):
     assert process.returncode == 0
     assert {json.loads(line)["event"] for line in out.splitlines()} >= {"token.fetched"}
     assert '"event":"service.stopped"' in err
-    assert "c4nary" not in out + err
+    assert "c4nary" not in out + odd + err
+    assert '"event":"secret.odd"' in odd
+    assert '"problem":"begins or ends with a space"' in odd
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])

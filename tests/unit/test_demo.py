@@ -202,8 +202,8 @@ def test_one_port_cannot_be_given_twice(ports, tmp_path):
 
 def test_the_doctor_is_offered_where_the_file_says_what_runs(ports, tmp_path):
     """At other ports it would look at what is not there."""
-    with prepare_demo(ports, tmp_path) as demo:
-        line = f"  RAPIDSOS_DEMO_SECRET={demo.secret.reveal()} rapidsos-proxy doctor --config "
+    with prepare_demo(ports, tmp_path, ".venv/bin/rapidsos-proxy") as demo:
+        line = f"  RAPIDSOS_DEMO_SECRET={demo.secret.reveal()} .venv/bin/rapidsos-proxy doctor --config "
 
         assert line in build_banner(dataclasses.replace(demo, ports=FILE_PORTS))
         assert "rapidsos-proxy doctor" not in build_banner(demo)

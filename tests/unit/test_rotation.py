@@ -121,6 +121,18 @@ def test_a_change_is_told_by_key_and_place(rotation, path):
     assert "second" not in repr(logs)
 
 
+def test_a_new_secret_that_looks_pasted_is_warned_of(rotation, uses, path):
+    """It is used all the same."""
+    path.write_text('"second"')
+    with capture_logs() as logs:
+        rotation.take({File(path): File(path).read()})
+
+    (entry,) = (entry for entry in logs if entry["event"] == "secret.odd")
+    assert entry["key"] == "credential.north.client_secret, credential.east.client_secret, admin.password"
+    assert uses.secrets["north"] == '"second"'
+    assert "second" not in repr(logs)
+
+
 def test_what_is_read_again_and_is_the_same_is_no_change(rotation, uses, path):
     """Nothing is handed on for it."""
     rotation.take({File(path): File(path).read()})
