@@ -98,11 +98,23 @@ class ClientError(ExchangeError):
 
 
 class Malformed(ClientError):
-    """Syntax or framing that two parsers could read differently (RFC 9112, section 11.2)."""
+    """Syntax or framing that two parsers could read differently (RFC 9112, section 11.2).
+
+    Attributes:
+        step: The next one, where the case at hand has none of its own.
+    """
+
+    step = "have whoever made the client mend it, or look at what changes requests on their way here"
 
 
 class ClientTimeout(ClientError):
-    """The client stopped in the middle of its request."""
+    """The client stopped in the middle of its request, or of taking its answer.
+
+    Attributes:
+        step: The next one.
+    """
+
+    step = "see whether the client, or the network to it, hangs"
 
     status = 408
     slug = "client_timeout"
@@ -244,7 +256,13 @@ class NoToken(TokenError):
 
 
 class UpstreamError(ExchangeError):
-    """The upstream's fault."""
+    """The upstream's fault.
+
+    Attributes:
+        step: The next one, where the case at hand has none of its own.
+    """
+
+    step = "`rapidsos-proxy doctor` tells which link is broken, and whose it is"
 
     status = 502
     slug = "upstream_closed"
@@ -319,10 +337,17 @@ class Overloaded(Unavailable):
 
 
 class Draining(Unavailable):
-    """The proxy is stopping."""
+    """The proxy is stopping.
+
+    Attributes:
+        stopping: What a request is told that came too late.
+        cut_off: What one is told whose answer is not whole at the end.
+    """
 
     slug = "draining"
     title = "The proxy is stopping"
+    stopping = "the proxy is stopping; send the request again in a moment"
+    cut_off = "the proxy has stopped before the answer was whole; send the request again, and see timeouts.drain"
 
 
 class LogFull(Unavailable):
@@ -334,6 +359,10 @@ class LogFull(Unavailable):
 
 class InternalError(ExchangeError):
     """A defect of ours; the operational log holds the traceback."""
+
+    def __init__(self) -> None:
+        """Say where that is."""
+        super().__init__("the proxy has a defect; report it, with the traceback on the proxy's standard error")
 
 
 class FetchError(ProxyError):

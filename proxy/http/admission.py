@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """For the Allow field; other methods are forwarded as well, except these two."""
-REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-"""A tunnel cannot be given a token, and TRACE would echo the token to the client (RFC 9110, section 9.3.8)."""
+REFUSED_METHODS: Final = {
+    "CONNECT": "the client asks for a tunnel (CONNECT), and no token can be put into a tunnel; change https:// to "
+    "http:// in the client's RapidSOS URLs",
+    "TRACE": "TRACE is not forwarded, since its answer would show the token to the client; have the client, or the "
+    "scanner, use another method",
+}
+"""With what the client is told.  TRACE would echo the token (RFC 9110, section 9.3.8)."""
 
 _ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
 _COMMENT = re.compile(r"\([^()]*\)")
@@ -69,8 +74,7 @@ class Admission:
             Loop: If the request has been here before.
         """
         if head.method in REFUSED_METHODS:
-            detail = f"{head.method} is not forwarded"
-            raise MethodNotAllowed(detail)
+            raise MethodNotAllowed(REFUSED_METHODS[head.method])
         host = parse_host(head)
         target = parse_target(head.method, head.target, host)
         if target.form == "absolute":
@@ -81,14 +85,17 @@ class Admission:
         if "origin" in names or "sec-fetch-site" in names:
             self._check_site(head, target)
         if "via" in names and has_own_via(head, self._pseudonym):
-            detail = "Via names this proxy, so it is its own upstream; see what the upstream's name resolves to"
+            detail = (
+                "Via names this proxy, so it is its own upstream; "
+                "correct what its machine resolves the upstream's name to, or set addresses on the route"
+            )
             raise Loop(detail)
         return target
 
     def _check_target(self, target: Target) -> None:
         """Allow routed hosts alone; the port does not count, since it is the route that says where to go."""
         if target.host not in self._routed:
-            detail = f'no route names {target.host}; a route with match = {{ host = "{target.host}" }} would'
+            detail = f'no route names {target.host}; to allow it, add a route with match = {{ host = "{target.host}" }}'
             raise TargetNotAllowed(detail)
 
     def _check_host(self, host: Authority) -> None:
@@ -104,7 +111,9 @@ class Admission:
             detail = f"Origin is {foreign[0]}; to allow it, add it to allow_origins on the listener"
             raise CrossSite(detail)
         if not origins and any(value.lower() == "cross-site" for value in head.all("sec-fetch-site")):
-            detail = "Sec-Fetch-Site is cross-site, and there is no Origin that allow_origins could name"
+            detail = (
+                "Sec-Fetch-Site is cross-site, without an Origin; have the page send one, and add it to allow_origins"
+            )
             raise CrossSite(detail)
 
     def _is_welcome(self, origin: str, target: Target) -> bool:

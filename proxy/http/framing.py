@@ -208,7 +208,7 @@ class ChunkedBody:
             self._refuse("a trailer is malformed")
 
     def _refuse(self, detail: str) -> NoReturn:
-        raise self._error(detail)
+        raise _build_error(self._error, detail)
 
 
 NO_BODY: Final = NoBody()
@@ -225,7 +225,7 @@ def request_body(head: RequestHead) -> BodyReader:
     if length != CHUNKED:
         return LengthBody(length) if length else NO_BODY
     if head.minor == 0:
-        detail = "HTTP/1.0 has no Transfer-Encoding; send a Content-Length"
+        detail = "HTTP/1.0 has no Transfer-Encoding; have the client send a Content-Length, or HTTP/1.1"
         raise LengthRequired(detail)
     return ChunkedBody(Malformed)
 
@@ -242,8 +242,7 @@ def response_body(method: str, head: ResponseHead) -> BodyReader:
     """
     length = head.section.derive(_response_length)
     if length == CHUNKED and head.minor == 0:
-        detail = "the answer is HTTP/1.0 with a Transfer-Encoding"
-        raise UpstreamProtocol(detail)
+        raise _build_error(UpstreamProtocol, "the answer is HTTP/1.0 with a Transfer-Encoding")
     if method == "HEAD" or head.status in NO_CONTENT_STATUSES:
         return NO_BODY
     if length == CHUNKED:
@@ -288,16 +287,18 @@ def _read_length(section: FieldSection, error: type[Malformed | UpstreamProtocol
     """
     if "transfer-encoding" in section.names:
         if "content-length" in section.names:
-            detail = "Content-Length and Transfer-Encoding exclude each other (RFC 9112, section 6.1)"
-            raise error(detail)
+            what = "Content-Length and Transfer-Encoding exclude each other (RFC 9112, section 6.1)"
+            raise _build_error(error, what)
         if [value.lower() for value in section.all("transfer-encoding")] != ["chunked"]:
-            detail = "the only Transfer-Encoding understood is chunked, once"
-            raise error(detail)
+            raise _build_error(error, "the only Transfer-Encoding understood is chunked, once")
         return CHUNKED
     if "content-length" not in section.names:
         return None
     values = section.all("content-length")
     if len(values) != 1 or LENGTH.fullmatch(values[0]) is None:
-        detail = "Content-Length must be one plain number"
-        raise error(detail)
+        raise _build_error(error, "Content-Length must be one plain number")
     return int(values[0])
+
+
+def _build_error(error: type[Malformed | UpstreamProtocol], what: str) -> Malformed | UpstreamProtocol:
+    return error(f"{what}; {error.step}")

@@ -106,7 +106,8 @@ def parse_request_head(data: bytes) -> RequestHead:
     try:
         section = parse_section(data[end + 2 : -2])
     except ValueError as error:
-        raise Malformed(str(error)) from None
+        detail = f"{error}; {Malformed.step}"
+        raise Malformed(detail) from None
     return RequestHead(1 if version == "HTTP/1.1" else 0, section, len(data), method, target)
 
 
@@ -125,7 +126,8 @@ def parse_response_head(data: bytes) -> ResponseHead:
         minor, status, reason = parse(data[:end])
         section = parse_section(data[end + 2 : -2])
     except ValueError as error:
-        raise UpstreamProtocol(str(error)) from None
+        detail = f"the answer cannot be read: {error}; {UpstreamProtocol.step}"
+        raise UpstreamProtocol(detail) from None
     return ResponseHead(minor, section, len(data), status, reason)
 
 
@@ -144,10 +146,11 @@ _parse_known_status_line = lru_cache(maxsize=256)(_parse_status_line)
 
 def _refuse_version(version: str) -> NoReturn:
     if REQUEST_VERSION.fullmatch(version):
-        detail = f"{version} is not spoken here; use HTTP/1.1"
+        detail = f"{version} is not spoken here; set the client to HTTP/1.1"
         raise VersionNotSupported(detail)
     _refuse("the request line is not METHOD SP TARGET SP HTTP/1.1")
 
 
-def _refuse(detail: str) -> NoReturn:
+def _refuse(what: str) -> NoReturn:
+    detail = f"{what}; {Malformed.step}"
     raise Malformed(detail)

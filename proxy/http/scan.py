@@ -35,7 +35,7 @@ def skip_empty_lines(data: bytes) -> bytes:
     while data.startswith(CRLF, start):
         start += len(CRLF)
         if start > MOST_EMPTY_LINES * len(CRLF):
-            detail = "empty lines came where a request should begin"
+            detail = f"empty lines came where a request should begin; {Malformed.step}"
             raise Malformed(detail)
     return data[start:] if start else data
 
@@ -72,17 +72,19 @@ class HeadScanner:
     def _check_size(self, data: bytes, size: int) -> None:
         limits = self._limits
         if size > limits.line and data.find(b"\r\n", 0, limits.line + 2) < 0:
-            detail = f"the request line is longer than {limits.line} bytes (limits.line)"
+            detail = (
+                f"the request line is longer than {limits.line} bytes; shorten the client's URL, or raise limits.line"
+            )
             raise TargetTooLong(detail)
         if size > limits.head:
-            detail = f"the head is longer than {limits.head} bytes (limits.head)"
+            detail = f"the head is longer than {limits.head} bytes; have the client send less, or raise limits.head"
             raise HeadTooLarge(detail)
 
     def _check_beginning(self, data: bytes) -> None:
         """Refuse what has begun in a way that no head goes on."""
         if data.startswith(TLS_HANDSHAKE):
-            detail = "this listener speaks plain HTTP, and a TLS handshake arrived; use http:// in the client"
+            detail = "a TLS handshake came to a listener of plain HTTP; change https:// to http:// in the client's URLs"
             raise Malformed(detail)
         if BARE_LF.search(data, max(0, self._searched - 1)):
-            detail = "a line of the head does not end in CRLF"
+            detail = f"a line of the head does not end in CRLF; {Malformed.step}"
             raise Malformed(detail)

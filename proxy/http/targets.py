@@ -78,7 +78,7 @@ def parse_target(method: str, target: str, host: Authority | None = None) -> Tar
         Malformed: If it has none of the four forms, or one that the method does not have.
     """
     if "#" in target:
-        _refuse("a request target has no fragment; write # as %23")
+        _refuse("a request target has no fragment", "write # as %23 in the client's URL")
     if method == "CONNECT":
         return _parse_authority_form(target)
     if target.startswith("/"):
@@ -102,7 +102,7 @@ def _parse_absolute_form(method: str, target: str) -> Target:
         _refuse("the request target is neither a path, which begins with /, nor a URL, which begins with http://")
     scheme, authority, path = match[1].lower(), match[2], match[3]
     if scheme not in DEFAULT_PORTS:
-        _refuse("only http:// and https:// targets are forwarded")
+        _refuse("only http:// and https:// targets are forwarded", "correct the client's URL")
     host = _read_authority(authority, "the request target")
     if not path:
         # RFC 9112, section 3.2.4: OPTIONS of a URL without a path asks for the server as a whole.
@@ -123,9 +123,10 @@ def _read_authority(text: str, where: str) -> Authority:
     try:
         return parse_authority(text)
     except ValueError as error:
-        detail = f"{where}: {error}"
+        detail = f"{where}: {error}; correct the client's URL"
         raise Malformed(detail) from None
 
 
-def _refuse(detail: str) -> NoReturn:
+def _refuse(what: str, step: str = Malformed.step) -> NoReturn:
+    detail = f"{what}; {step}"
     raise Malformed(detail)

@@ -109,10 +109,10 @@ class Answering:
         """
         self._interim += 1
         if head.status == SWITCHING_PROTOCOLS:
-            detail = "the upstream switched protocols without being asked to"
+            detail = f"the upstream switched protocols without being asked to; {UpstreamProtocol.step}"
             raise UpstreamProtocol(detail)
         if self._interim > MOST_INTERIM:
-            detail = f"the upstream sent more than {MOST_INTERIM} interim answers"
+            detail = f"the upstream sent more than {MOST_INTERIM} interim answers; {UpstreamProtocol.step}"
             raise UpstreamProtocol(detail)
         if self._minor:
             self._client.send(build_interim_head(head))

@@ -75,7 +75,7 @@ class Asking:
         self.is_done = done
         body, limits = self._body, self._relay.limits
         if body.total + len(data) > limits.body:
-            detail = f"the body is larger than {limits.body} bytes (limits.body)"
+            detail = f"the body is larger than {limits.body} bytes; have the client send less, or raise limits.body"
             raise BodyTooLarge(detail)
         if body.is_whole:
             body.add(data)

@@ -245,7 +245,9 @@ class ClientConnection(asyncio.Protocol):
         exchange.bytes_in = len(data)
         head = exchange.request = parse_request_head(data)
         if len(head.fields) > limits.fields:
-            detail = f"more than {limits.fields} fields (limits.fields)"
+            detail = (
+                f"the head has more than {limits.fields} fields; have the client send fewer, or raise limits.fields"
+            )
             raise HeadTooLarge(detail)
         body = request_body(head)
         if isinstance(body, LengthBody):
@@ -255,7 +257,7 @@ class ClientConnection(asyncio.Protocol):
     def _check_size(self, body_bytes: int) -> None:
         most = self._relay.limits.body
         if body_bytes > most:
-            detail = f"the body is larger than {most} bytes (limits.body)"
+            detail = f"the body is larger than {most} bytes; have the client send less, or raise limits.body"
             raise BodyTooLarge(detail)
 
     def _end_of_requests(self) -> None:
@@ -338,7 +340,8 @@ class ClientConnection(asyncio.Protocol):
             if self._is_stalled:
                 self._transport.abort()
             elif self._buffer:
-                self._refuse(ClientTimeout(f"the head was not whole within {self._relay.timeouts.head:g} s"))
+                what = f"the head was not whole within {self._relay.timeouts.head:g} s"
+                self._refuse(ClientTimeout(f"{what}; {ClientTimeout.step}"))
             else:
                 self._close()
 
@@ -352,7 +355,7 @@ class ClientConnection(asyncio.Protocol):
         if self._transfer is not None or self._is_lingering:
             return
         if self._buffer and not self._is_stalled:
-            self._refuse(Draining(retry_after_s=1))
+            self._refuse(Draining(Draining.stopping, retry_after_s=1))
         else:
             self._close()
 

@@ -168,10 +168,13 @@ class Dialer:
                     addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S, interleave=1
                 )
         except TimeoutError as error:
-            detail = f"{origin.host}:{origin.port} did not accept a connection within {self._timeouts.connect:g} s"
+            detail = (
+                f"{origin.host}:{origin.port} did not accept a connection within {self._timeouts.connect:g} s; "
+                f"check the firewall, or whether it needs outbound.proxy"
+            )
             raise UpstreamTimeout(detail) from error
         except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some
-            detail = f"{origin.host}:{origin.port} refused the connection ({_describe(error)})"
+            detail = f"{origin.host}:{origin.port} refused the connection ({_describe(error)}); {UpstreamRefused.step}"
             raise UpstreamRefused(detail) from error
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,7 +185,9 @@ class Dialer:
                 await self._open_tunnel(sock, origin)
         except TimeoutError as error:
             sock.close()
-            detail = f"the corporate proxy did not open a tunnel within {self._timeouts.connect:g} s"
+            detail = (
+                f"the corporate proxy did not open a tunnel within {self._timeouts.connect:g} s; check outbound.proxy"
+            )
             raise UpstreamTimeout(detail) from error
         except BaseException:
             sock.close()
@@ -206,13 +211,13 @@ class Dialer:
                     break
                 answer += data
         except OSError as error:
-            detail = f"the corporate proxy broke the connection ({_describe(error)})"
+            detail = f"the corporate proxy broke the connection ({_describe(error)}); check outbound.proxy"
             raise UpstreamRefused(detail) from error
         status = answer[:15].split(b" ")[1:2]
         if not answer.startswith(b"HTTP/1.") or status != [b"200"] or not answer.endswith(b"\r\n\r\n"):
             said = status[0].decode("latin-1") if status else "nothing"
-            fix = "; check outbound.username and outbound.password" if said == "407" else ""
-            detail = f"the corporate proxy refused a tunnel to {authority} (it said {said}){fix}"
+            fix = "check outbound.username and outbound.password" if said == "407" else "have it allow that host"
+            detail = f"the corporate proxy refused a tunnel to {authority} (it said {said}); {fix}"
             raise UpstreamRefused(detail)
 
     async def _start_tls(
@@ -233,7 +238,7 @@ class Dialer:
                     ssl_handshake_timeout=2 * limit_s,
                 )
         except TimeoutError as error:
-            detail = f"{name} did not finish the TLS handshake within {limit_s:g} s"
+            detail = f"{name} did not finish the TLS handshake within {limit_s:g} s; {UpstreamTimeout.step}"
             raise UpstreamTimeout(detail) from error
         except OSError as error:
             raise UpstreamTLS(explain_handshake(name, error)) from error
@@ -272,7 +277,8 @@ def _give_up(sock: socket.socket) -> None:
 
 
 def _build_lost(origin: Origin, error: OSError) -> UpstreamRefused:
-    return UpstreamRefused(f"{origin.host}:{origin.port} closed the connection at once ({_describe(error)})")
+    what = f"{origin.host}:{origin.port} closed the connection at once ({_describe(error)})"
+    return UpstreamRefused(f"{what}; {UpstreamRefused.step}")
 
 
 def read_pinned(address: str, port: int) -> list[AddressInfo]:

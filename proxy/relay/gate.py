@@ -125,7 +125,9 @@ class Gate:
         """
         client = self._rules[listener].find_client(address)
         if client is None:
-            detail = f"{address} is in none of the networks of listener {listener}; see its allow"
+            detail = (
+                f"{address} may not use listener {listener}; if it should, add its network to allow of the listener"
+            )
             raise ClientNotAllowed(detail)
         return client
 
@@ -146,7 +148,10 @@ class Gate:
         """
         client = self.check_client(exchange.listener, exchange.client)
         if self._is_log_full():
-            detail = 'the traffic log cannot be written, and traffic_log.when_full = "refuse"'
+            detail = (
+                'the traffic log cannot be written, and traffic_log.when_full = "refuse"; '
+                "see to the disk that traffic_log.path is on"
+            )
             raise LogFull(detail, retry_after_s=RETRY_AFTER_S)
         head = cast("RequestHead", exchange.request)
         rules = self._rules[exchange.listener]

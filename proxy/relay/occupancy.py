@@ -78,10 +78,12 @@ class Occupancy:
         """
         most, share = self._limits.connections, self._limits.client_connections
         if self.connections > most:
-            detail = f"more than {most} connections are open (limits.connections)"
+            detail = (
+                f"more than {most} connections are open; find the client that opens them, or raise limits.connections"
+            )
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
         if self._connections_of[find_share(client)] > share:
-            detail = f"{client} has more than {share} connections open (limits.client_connections)"
+            detail = f"{client} has more than {share} connections open; mend it, or raise limits.client_connections"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
     def leave(self, client: str) -> None:
@@ -103,10 +105,12 @@ class Occupancy:
         """
         most, share = self._limits.in_flight, self._limits.client_in_flight
         if self.in_flight > most:
-            detail = f"more than {most} exchanges are in flight (limits.in_flight)"
+            detail = (
+                f"more than {most} exchanges are in flight; see whether RapidSOS is slow, or raise limits.in_flight"
+            )
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
         if self._in_flight_of[find_share(client)] > share:
-            detail = f"{client} has more than {share} exchanges in flight (limits.client_in_flight)"
+            detail = f"{client} has more than {share} exchanges in flight; mend it, or raise limits.client_in_flight"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
     def end(self, client: str) -> None:

@@ -69,7 +69,10 @@ class ByLogin(Persons):
         values = head.all("authorization")
         login = parse_basic(values[0]) if len(values) == 1 else None
         if login is None:
-            detail = "this route needs the login of a RapidSOS user, as Basic (RFC 7617)"
+            detail = (
+                "this route needs the login of a RapidSOS user; set the CAD's HTTP (Basic) login to the dispatcher's "
+                "RapidSOS user name and password"
+            )
             raise ClientLogin(detail)
         username, password = login
         return Chosen(username, self._people.find(username, password))
@@ -88,14 +91,14 @@ class ByName(Persons):
     def choose(self, head: RequestHead, client: Address) -> Chosen:
         """See ``Persons``."""
         if not any(client in network for network in self._clients):
-            detail = f"{client} is in none of the networks that may name a user; see clients of the credential"
+            detail = f"{client} may not name a user; if it should, add its network to clients of the credential"
             raise ClientNotAllowed(detail)
         values = head.all(self.field)
         if len(values) != 1:
-            detail = f"this route needs {self._name} once, with the name of a user"
+            detail = f"this route needs the name of a user; have the client send it in the field {self._name}, once"
             raise Malformed(detail)
         source = self._users.get(values[0])
         if source is None:
-            detail = f"{self._name} names no user of the credential"
+            detail = f"{self._name} names nobody; correct it in the client, or add the name to users of the credential"
             raise ClientNotAllowed(detail)
         return Chosen(values[0], source)

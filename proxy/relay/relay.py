@@ -150,7 +150,7 @@ class Relay:
             ExchangeError: The reason.
         """
         if self.is_draining:
-            raise Draining(retry_after_s=1)
+            raise Draining(Draining.stopping, retry_after_s=1)
         self.occupancy.check_exchanges(exchange.client)
         admitted = self._gate.admit(exchange)
         exchange.queue_s = self.clock() - exchange.started
@@ -199,7 +199,7 @@ class Relay:
     async def close(self) -> None:
         """End every connection and task."""
         for client in list(self._clients):
-            client.abort(Draining("the time for draining was over"))
+            client.abort(Draining(Draining.cut_off))
         await self.tasks.stop()
         self.turn.end()
         for pool in self._gate.pools:

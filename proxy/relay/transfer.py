@@ -329,7 +329,7 @@ class Transfer:
             self._begin_answer(head, body, seen)
             held.release_answer()
         else:
-            detail = "the upstream refused the token and closed; a new token could not be had"
+            detail = "RapidSOS refused the token and no new one could be had; see `rapidsos-proxy token status`"
             raise UpstreamClosed(detail)
 
     def answer_body(self, data: bytes) -> None:
@@ -379,18 +379,22 @@ class Transfer:
         self._attempt.ended_at = self._relay.clock()
         answered = upstream is not None and upstream.has_answered
         may_repeat = self._request.method in IDEMPOTENT or self._attempt.sent_at is None
-        if not isinstance(error, UpstreamClosed) or answered or self._answering.has_begun:
+        if not isinstance(error, UpstreamClosed):
             self.fail(error)
             return
-        if may_repeat and self._asking.is_at_hand and not self._resent:
+        is_early = not (answered or self._answering.has_begun)
+        if is_early and may_repeat and self._asking.is_at_hand and not self._resent:
             self._resent = True
             self._connect(self._token, fresh=True)
             return
+        tries = self._tell_tries(may_repeat=may_repeat) if is_early else ""
+        self.fail(UpstreamClosed(f"{error.detail}{tries}; {UpstreamClosed.step}"))
+
+    def _tell_tries(self, *, may_repeat: bool) -> str:
+        """Say how often a request was sent that had no answer; a part of a sentence."""
         if not may_repeat:
-            error = UpstreamClosed(
-                f"{error.detail}; whether it acted on the request is unknown, so it was not repeated"
-            )
-        self.fail(error)
+            return ", and whether it acted on the request is unknown, so it was not repeated"
+        return ", twice" if self._resent else ""
 
     def abort(self, error: ExchangeError) -> None:
         """End now, since the time for draining is over."""
@@ -436,9 +440,9 @@ class Transfer:
             self._last_active = now
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
-            self.fail(error(f"{what} within {limit_s:g} s"))
+            self.fail(error(f"{what} within {limit_s:g} s; {error.step}"))
         elif error is ClientTimeout and now - self._waits_since > limit_s + self._count_since() / LEAST_RATE:
-            self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second"))
+            self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second; {error.step}"))
 
     def _count_since(self) -> int:
         """Return the bytes that the client has sent, or taken, since we wait for it."""

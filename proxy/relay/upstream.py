@@ -264,7 +264,7 @@ class UpstreamConnection(asyncio.Protocol):
         while self._body is None:
             end = data.find(HEAD_END, start)
             if end > self._most_head or (end < 0 and len(data) > self._most_head):
-                detail = f"the answer's head is longer than {self._most_head} bytes"
+                detail = f"the answer's head is longer than {self._most_head} bytes; raise limits.head if that is right"
                 raise UpstreamProtocol(detail)
             if end < 0:
                 self._buffer = data
@@ -283,7 +283,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _take_whole_head(self, taker: AnswerTaker, data: bytes) -> None:
         head = parse_response_head(data)
         if len(head.fields) > self._most_fields:
-            detail = f"the answer has more than {self._most_fields} fields"
+            detail = f"the answer has more than {self._most_fields} fields; raise limits.fields if that is right"
             raise UpstreamProtocol(detail)
         if head.status < FIRST_FINAL_STATUS:
             taker.answer_interim(head)
@@ -328,6 +328,14 @@ class UpstreamConnection(asyncio.Protocol):
             taker.answer_failed(error)
 
     def _describe_loss(self, exc: Exception | None) -> str:
-        how = "closed the connection" if exc is None else f"broke the connection ({type(exc).__name__})"
+        match exc:
+            case None:
+                how = "closed the connection"
+            case ConnectionResetError():
+                how = "reset the connection"
+            case OSError(strerror=str(reason)):
+                how = f"broke the connection ({reason})"
+            case _:
+                how = "broke the connection"
         when = "before its answer" if self._body is None else "in the middle of its answer"
         return f"the upstream {how} {when}"

@@ -80,11 +80,11 @@ def check_inside(path: str) -> None:
     """
     text = _decode(path)
     if not _DOTS.isdisjoint(_split(text)):
-        _refuse("the path has a dot segment (. or ..), which could lead out of its route")
+        _refuse("the path has a dot segment (. or ..), which could lead out of its route; leave it out in the client")
     if "\\" in path.partition("?")[0]:
-        _refuse(r"the path has a backslash; write %5C")
+        _refuse(r"the path has a backslash; write / or %5C in the client")
     if "\0" in text:
-        _refuse("the path has a NUL")
+        _refuse("the path has a NUL (%00); leave it out in the client")
 
 
 def normal_form(path: str) -> str:

@@ -152,7 +152,7 @@ class RouteTable:
             if route.conditions is not None and not route.conditions.hold(head, target, client):
                 continue
             if not is_in:
-                detail = f"the path is another spelling of {prefix}; write it plainly"
+                detail = f"the path is another spelling of {prefix}; write it plainly in the client"
                 raise Malformed(detail)
             if normal is not None and prefix.is_narrow:
                 check_inside(path)
@@ -161,7 +161,8 @@ class RouteTable:
 
     def _no_route(self, listener: str) -> str:
         known = [_describe(route) for route in self._routes[listener]]
-        return f"listener {listener} serves {', '.join(dict.fromkeys(known)) or 'no path'}"
+        serves = ", ".join(dict.fromkeys(known)) or "no path"
+        return f"listener {listener} serves {serves}; correct the client's URL, or add a route"
 
 
 def compile_route(route: Route) -> CompiledRoute:

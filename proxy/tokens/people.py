@@ -205,7 +205,8 @@ class People:
             return
         longest = next(iter(self._people))
         if self._now() - self._people[longest].asked_at < self._shared.wait_s:
-            detail = f"more than {MOST_PEOPLE} persons have asked within {self._shared.wait_s:g} s"
+            what = f"more than {MOST_PEOPLE} persons have asked within {self._shared.wait_s:g} s"
+            detail = f"{what}; send the request again in a moment"
             raise Overloaded(detail, retry_after_s=1)
         self._drop(longest)
 
@@ -224,5 +225,8 @@ class People:
 
 def build_refusal() -> ClientLogin:
     """Build the error for a name and a password that were refused."""
-    detail = "RapidSOS does not accept this name and password; the same pair is not tried again for a minute"
+    detail = (
+        "RapidSOS does not accept this name and password, and the same pair is not tried again for a minute; "
+        "correct the login in the CAD"
+    )
     return ClientLogin(detail)

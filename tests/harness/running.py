@@ -201,7 +201,7 @@ def build_document(upstream: str, token_url: str, **sections: Any) -> dict[str, 
 
 @asynccontextmanager
 async def running_proxy(document: dict[str, Any], *, with_tokens: bool = True) -> AsyncIterator[RunningProxy]:
-    """Run a proxy for the length of a block.
+    """Run a proxy for the length of a block; whatever it tells clients of its own must say what to do.
 
     Args:
         document: The configuration, parsed.
@@ -221,3 +221,10 @@ async def running_proxy(document: dict[str, Any], *, with_tokens: bool = True) -
         for client in running.clients:
             client.close()
         await running.stop()
+    for error in (exchange.error for exchange in recorder.exchanges):
+        assert error is None or tells_next_step(error.detail), f"does not say what to do: {error.detail}"
+
+
+def tells_next_step(detail: str) -> bool:
+    """Return whether what a client is told says, behind what was found, what to do about it."""
+    return "; " in detail or ". " in detail

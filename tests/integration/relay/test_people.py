@@ -101,6 +101,7 @@ async def test_without_a_login_the_client_is_asked_for_one(simulator: Simulator,
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert b'\r\nWWW-Authenticate: Basic realm="RapidSOS", charset="UTF-8"\r\n' in answer
         assert b"error:client_login" in answer
+        assert b"set the CAD's HTTP (Basic) login to the dispatcher's RapidSOS user name and password" in answer
         assert simulator.token_requests.total == 0
         assert len(simulator.requests) == 0
 

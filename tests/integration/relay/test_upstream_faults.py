@@ -43,14 +43,16 @@ async def test_get_goes_once_more_on_a_new_connection(in_front_of: Any, dies: An
         ]
 
 
-async def test_get_is_given_up_after_the_second_death(in_front_of: Any) -> None:
-    """Two tries, then 502."""
-    async with in_front_of(close_after_head) as proxy:
+@pytest.mark.parametrize(("dies", "how"), [(close_after_head, b"closed"), (reset_after_head, b"reset")])
+async def test_get_is_given_up_after_the_second_death(in_front_of: Any, dies: Any, how: bytes) -> None:
+    """Two tries, then 502, which says so in plain words, and what to do."""
+    async with in_front_of(dies) as proxy:
         answer = await proxy.talk(GET)
 
         assert answer.startswith(b"HTTP/1.1 502 ")
         assert b'"slug"' not in answer
         assert b"urn:rapidsos-auth-proxy:error:upstream_closed" in answer
+        assert b"the upstream " + how + b" the connection before its answer, twice; `rapidsos-proxy doctor`" in answer
         assert len(proxy.upstream.peers) == 2
 
 

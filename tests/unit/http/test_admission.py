@@ -1,6 +1,7 @@
 """Admission: foreign hosts, rebound names, web pages of other origins and loops are refused before any route."""
 
 import contextlib
+import re
 
 import pytest
 
@@ -129,11 +130,19 @@ def test_invalid_host_beside_absolute_form_is_malformed():
 
 
 @pytest.mark.parametrize(
-    "line", ["TRACE / HTTP/1.1", "CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", "CONNECT x HTTP/1.1"]
+    ("line", "step"),
+    [
+        ("TRACE / HTTP/1.1", "have the client, or the scanner, use another method"),
+        (
+            "CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1",
+            "no token can be put into a tunnel; change https:// to http:// in the client's RapidSOS URLs",
+        ),
+        ("CONNECT x HTTP/1.1", "no token can be put into a tunnel"),
+    ],
 )
-def test_trace_and_connect_are_405(line):
-    """TRACE would show the client our token; a tunnel could carry none."""
-    with pytest.raises(MethodNotAllowed):
+def test_trace_and_connect_are_405(line, step):
+    """TRACE would show the client our token; a tunnel could carry none.  The next step is told."""
+    with pytest.raises(MethodNotAllowed, match=re.escape(step)):
         ADMISSION.admit(request(line=line))
 
 

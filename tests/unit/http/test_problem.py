@@ -63,7 +63,7 @@ def test_every_error_has_an_answer(error):
 
     assert document["status"] == answer.head.status == error.status
     assert document["type"].endswith(f":{error.slug}")
-    assert document["detail"] == error.title
+    assert document["detail"] == error().detail
     assert "retry-after" not in answer.head.names
     assert ("www-authenticate" in answer.head.names) is (error is ClientLogin)
     assert answer.head.all("allow") == (
