@@ -20,6 +20,7 @@ tasks       tasks with an owner
 threads     blocking work that may hang
 resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
+printable   text that a terminal can be shown
 logs        the operational log, on standard error
 process     what the process asks of Python and libc
 descriptors  how many files and sockets may be open

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.control import usage
 from proxy.errors import ConfigError, ControlError
+from proxy.printable import escape_unprintable
 from proxy.program import PROGRAM, name_program
 from proxy.version import find_version
 
@@ -399,10 +400,11 @@ def _set_up_logs(level: str) -> SecretMask:
 
 def _answer(text: str) -> None:
     """Give what was asked for, on standard output."""
-    print(text, flush=True)  # noqa: T201 (the answer)
+    print(escape_unprintable(text, keep="\n"), flush=True)  # noqa: T201 (the answer)
 
 
 def _tell(message: str) -> None:
     """Speak to the operator: standard output is the traffic log's.  The proxy serves even if nobody can hear it."""
+    message = escape_unprintable(message, keep="\n")
     with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
         print(message, file=sys.stderr, flush=True)  # noqa: T201 (operational messages are this module's to print)

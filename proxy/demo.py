@@ -23,6 +23,7 @@ from proxy.config.problems import Problems
 from proxy.config.secret import Secret
 from proxy.errors import ConfigError
 from proxy.exchange import OK
+from proxy.printable import escape_unprintable
 from proxy.program import PROGRAM
 from proxy.service import run
 from proxy.simulator.server import Simulator
@@ -81,7 +82,7 @@ class ExchangeLines:
         parts = [
             time.strftime("%H:%M:%S", time.localtime(exchange.started_at)),
             exchange.client,
-            _printable(f"{request.method} {request.target}") if request is not None else "(no request)",
+            f"{request.method} {request.target}" if request is not None else "(no request)",
             f"-> {status or 'no answer'}",
             f"{(exchange.ended - exchange.started) * 1000:.1f} ms",
             exchange.outcome if exchange.error is None else f"{exchange.outcome} ({exchange.error.slug})",
@@ -96,6 +97,7 @@ class ExchangeLines:
         self._write(line, _GREEN if fetch.life_s is not None else _RED)
 
     def _write(self, line: str, colour: str) -> None:
+        line = escape_unprintable(line)
         self._show(f"{colour}{line}{_PLAIN}" if self._coloured else line)
 
 
@@ -269,8 +271,3 @@ def _choose_colour(outcome: str, status: int) -> str:
     if outcome != OK or status >= _SERVER_ERROR:
         return _RED
     return _YELLOW if status >= _CLIENT_ERROR else _GREEN
-
-
-def _printable(text: str) -> str:
-    """Keep what a client sent from speaking to the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

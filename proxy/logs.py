@@ -1,7 +1,7 @@
 """The operational log: what the proxy says about itself, on standard error, one line an event.
 
 The rule of this file: standard output is the traffic log's; no secret passes, whatever an event or a traceback
-quotes; and a message that cannot be written never ends what it tells of.
+quotes, and nothing that a terminal obeys; and a message that cannot be written never ends what it tells of.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from proxy.config.secret import join_secrets
+from proxy.printable import escape_unprintable
 from proxy.traffic.redact import Redactions, Redactor
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.config.secret import Secret
 
 _FIRST_KEYS = ("ts", "level", "event")
+_OF_SEVERAL_LINES = frozenset({"exception", "stack"})
 
 
 class SecretMask:
@@ -70,7 +72,7 @@ def set_up_logs(stream: TextIO, level: int) -> SecretMask:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
     ]
-    ending: list[Processor] = [structlog.processors.format_exc_info, mask, _choose_renderer(stream)]
+    ending: list[Processor] = [structlog.processors.format_exc_info, mask, *_choose_renderers(stream)]
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -107,14 +109,24 @@ class _Unbreakable:
             return
 
 
-def _choose_renderer(stream: TextIO) -> Processor:
+def _choose_renderers(stream: TextIO) -> list[Processor]:
     if stream.isatty():
         # Tracebacks come as text already; the default would print local variables, which hold secrets.
         tracebacks = structlog.dev.plain_traceback
-        return structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=tracebacks)
-    return _render_json
+        return [_escape_values, structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=tracebacks)]
+    return [_render_json]
 
 
 def _render_json(_logger: object, _method: str, event: EventDict) -> str:
     ordered = {**{key: event[key] for key in _FIRST_KEYS if key in event}, **event}
-    return orjson.dumps(ordered, default=repr).decode()
+    return escape_unprintable(orjson.dumps(ordered, default=repr).decode())
+
+
+def _escape_values(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape what a terminal would obey; the renderer itself makes a repr of what is no text."""
+    texts = {
+        key: escape_unprintable(value, keep="\n\t" if key in _OF_SEVERAL_LINES else "")
+        for key, value in event.items()
+        if isinstance(value, str)
+    }
+    return {**event, **texts}

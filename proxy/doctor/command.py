@@ -24,6 +24,7 @@ from proxy.doctor.report import (
     build_document,
     choose_exit_code,
 )
+from proxy.printable import escape_unprintable
 from proxy.traffic.log import find_secrets
 from proxy.traffic.redact import Redactions, Redactor
 from proxy.version import find_version
@@ -114,7 +115,8 @@ def describe_run(path: Path | None) -> dict[str, str]:
 
 def write_document(document: dict[str, Any], out: TextIO, mask: Callable[[str], str]) -> None:
     """Write one JSON document, every text of it masked."""
-    print(orjson.dumps(_mask(document, mask), option=orjson.OPT_INDENT_2).decode(), file=out)
+    text = orjson.dumps(_mask(document, mask), option=orjson.OPT_INDENT_2).decode()
+    print(escape_unprintable(text, keep="\n"), file=out)
 
 
 def _mask(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 (whatever JSON holds)

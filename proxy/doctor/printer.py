@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from proxy.doctor.report import build_lines
+from proxy.printable import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +53,8 @@ class Printer:
         """Show what is waited for, on a line that the next one replaces."""
         if self._out.isatty():
             self._is_waiting = True
-            print(
-                f"{_ERASE}  …        {self._mask(f'{check.group}: {check.name}')}", end="", file=self._out, flush=True
-            )
+            shown = escape_unprintable(self._mask(f"{check.group}: {check.name}"))
+            print(f"{_ERASE}  …        {shown}", end="", file=self._out, flush=True)
 
     def tell(self, entry: Entry) -> None:
         """Write a finding, below its heading."""
@@ -67,4 +67,5 @@ class Printer:
     def show(self, line: str) -> None:
         """Write a line."""
         erased, self._is_waiting = (_ERASE if self._is_waiting else ""), False
-        print(f"{erased}{self._mask(line)}", file=self._out, flush=True)
+        shown = escape_unprintable(self._mask(line), keep="\n")
+        print(f"{erased}{shown}", file=self._out, flush=True)

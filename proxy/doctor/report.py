@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.doctor.finding import Finding, Verdict, Whose
+from proxy.printable import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,10 +44,10 @@ def build_lines(finding: Finding) -> Iterator[str]:
     """Build the lines of one finding: mark, link, words; and the fix below them."""
     head = f"  {MARKS[finding.verdict]:<{_MARK_WIDTH}}{finding.label:<{_LABEL_WIDTH - 2}}  "
     yield from wrap(
-        _printable(finding.words), WIDTH, initial_indent=head, subsequent_indent=_INDENT, break_long_words=False
+        escape_unprintable(finding.words), WIDTH, initial_indent=head, subsequent_indent=_INDENT, break_long_words=False
     )
     if finding.fix:
-        text = f"fix: {_printable(finding.fix)}"
+        text = f"fix: {escape_unprintable(finding.fix)}"
         yield from wrap(
             text, WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}     ", break_long_words=False
         )
@@ -62,7 +63,7 @@ def build_conclusion(entries: Sequence[Entry]) -> str:
     others = len(broken) - 1
     more = f" ({others} more marked FAILED above.)" if others else ""
     where = f", {WHERE[finding.whose]}" if finding.whose is not None else ""
-    return f"Broken: {finding.label} ({first.group}){where}. Next step: {_printable(finding.fix)}.{more}"
+    return f"Broken: {finding.label} ({first.group}){where}. Next step: {escape_unprintable(finding.fix)}.{more}"
 
 
 def find_broken(entries: Sequence[Entry]) -> list[Entry]:
@@ -113,15 +114,11 @@ def _build_member(entry: Entry) -> dict[str, Any]:
         "link": finding.link,
         "subject": finding.subject,
         "verdict": str(finding.verdict),
-        "words": _printable(finding.words),
-        "fix": _printable(finding.fix),
+        "words": escape_unprintable(finding.words),
+        "fix": escape_unprintable(finding.fix),
         "whose": None if finding.whose is None else str(finding.whose),
     }
 
 
 def _count(warnings: int) -> str:
     return f"{warnings} warning{'' if warnings == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -42,6 +42,7 @@ BANDS = {
         "proxy.exchange",
         "proxy.http",
         "proxy.observer",
+        "proxy.printable",
         "proxy.relay.guard",
         "proxy.routing",
         "proxy.tokens.answers",

@@ -192,6 +192,18 @@ def test_check_of_a_wrong_file_exits_with_2_and_says_what_is_wrong(run, tmp_path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [["check"], ["doctor", "--json"], ["token", "status"]])
+def test_what_a_file_holds_does_not_drive_the_terminal(run, tmp_path, command):
+    """It may have come by mail."""
+    (tmp_path / "proxy.toml").write_text('[admin]\nbind = "\\u009b31m\\u001b[2J\\u2028:1"\n')
+
+    done = run(*command, "--config", "proxy.toml")
+
+    assert done.returncode == 2
+    assert not {"\x1b", "\x9b", "\u2028"} & set(done.stdout + done.stderr)
+    assert r"\u009b31m\u001b[2J\u2028:1" in done.stdout + done.stderr
+
+
 def test_check_warns_of_a_secret_that_every_user_can_read(run, tmp_path):
     """It is sound all the same."""
     path = tmp_path / "secret"

@@ -84,7 +84,7 @@ def test_a_client_cannot_speak_to_the_terminal(exchange):
     """Control sequences in a target stay what they are: text."""
     exchange.request.target = "/\x1b]0;title\x07\x9b"
 
-    assert "GET /?]0;title??  ->" in shown(exchange)
+    assert r"GET /\u001b]0;title\u0007\u009b  ->" in shown(exchange)
 
 
 @pytest.mark.parametrize(

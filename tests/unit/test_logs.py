@@ -63,6 +63,42 @@ def test_a_terminal_gets_lines_to_read():
     assert not stream.getvalue().startswith("{")
 
 
+HOSTILE = "a\x1b[2J\x9b31m\u2028\u202eb\nc"
+ESCAPED = r"a\u001b[2J\u009b31m\u2028\u202eb\u000ac"
+
+
+def fail():
+    """Raise an error that quotes what came from elsewhere."""
+    raise ValueError(HOSTILE)
+
+
+def test_a_terminal_obeys_nothing_that_is_logged():
+    """A server's name and a client's bytes come from elsewhere; a traceback keeps its lines."""
+    stream = Terminal()
+    set_up_logs(stream, logging.INFO)
+    try:
+        fail()
+    except ValueError:
+        structlog.get_logger().exception("exchange.failed", detail=HOSTILE, details=[HOSTILE])
+
+    told = stream.getvalue()
+    assert ESCAPED in told
+    assert "\nTraceback (most recent call last):\n" in told
+    assert not {"\x9b", "\u2028", "\u202e"} & set(told)
+    assert "\x1b[2J" not in told
+
+
+def test_a_line_of_json_holds_no_control_and_means_the_same():
+    """Files are shown at terminals, too."""
+    stream = io.StringIO()
+    set_up_logs(stream, logging.INFO)
+
+    structlog.get_logger().info("exchange.failed", detail=HOSTILE)
+
+    assert stream.getvalue().removesuffix("\n").isprintable()
+    assert read(stream)[0]["detail"] == HOSTILE
+
+
 def test_what_is_below_the_level_is_not_written():
     """Debug events are for those who ask."""
     stream = io.StringIO()

@@ -1,5 +1,6 @@
 """Findings while they come."""
 
+import dataclasses
 import io
 
 import pytest
@@ -33,6 +34,18 @@ def test_each_heading_is_written_once():
 
     line = "  ok       dns               fine"
     assert out.getvalue().splitlines() == ["", "host:443", line, line, "", "Routes", line]
+
+
+def test_no_line_drives_the_terminal():
+    """Neither a heading nor what is waited for, whatever a configuration names its hosts and routes."""
+    out = Terminal()
+    printer = Printer(out, str)
+
+    printer.wait(dataclasses.replace(CHECK, group="host\x9b31m"))
+    printer.show("route \u2028x\u202e\x1b[2J")
+
+    assert r"host\u009b31m: dns" in out.getvalue()
+    assert out.getvalue().endswith("route \\u2028x\\u202e\\u001b[2J\n")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_what_a_server_wrote_cannot_drive_the_terminal():
 
     assert "\x1b" not in text
     assert "\x07" not in text
-    assert "signed by ?[2JEvil?ok" in text
+    assert r"signed by \u001b[2JEvil\u000aok" in text
 
 
 def test_the_end_names_link_owner_and_next_step():
