@@ -68,11 +68,10 @@ def _build_syntax_error(path: Path, text: str, message: str) -> ConfigError:
 def _explain(what: str, line: str) -> tuple[str, str]:
     """Say what is wrong with a line, and the fix."""
     problem = f"is not TOML: {_lower(what)}"
-    if (header := _HEADER.match(line)) is not None:
-        name = header["name"]
-        if _TWICE.fullmatch(what):
-            problem = f"there is a table {name} above already"
-        return problem, _fix_header(name, is_list=header["brackets"] == "[[")
+    header, is_twice = _HEADER.match(line), _TWICE.fullmatch(what) is not None
+    if header is not None and (is_twice or what.startswith("Expected ']")):
+        problem = f"there is a table {header['name']} above already" if is_twice else problem
+        return problem, _fix_header(header["name"], is_list=header["brackets"] == "[[")
     if _CURLY.search(line) is not None:
         return "is not TOML: there are curly quotes, as word processors make them", "type straight ones: \" or '"
     return problem, _ANY_FIX

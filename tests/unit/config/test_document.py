@@ -77,6 +77,7 @@ def test_a_file_that_cannot_be_read_is_told_with_the_systems_reason(tmp_path):
         ("[[listener]]\r\nname = cad\r\n", "proxy.toml: line 2, column 8: is not TOML: invalid value"),
         ('a = "C:\\secrets"\n', "proxy.toml: line 1, column 10: is not TOML: unescaped '\\' in a string"),
         ("a = 1\na = 2\n", "proxy.toml: line 2, column 6: is not TOML: cannot overwrite a value"),
+        ("[limits] fields = 9\n", "proxy.toml: line 1, column 10: is not TOML: expected newline"),
         ("a = ", "proxy.toml: end of file: is not TOML: invalid value"),
     ],
 )
