@@ -2,18 +2,17 @@
 
 The rule of this file: it knows which key has another value, and hands on a whole configuration that has it; what is
 done with that is its owner's.  Files are looked at all the time.  A command or a keyring costs too much for that, and
-is asked when the authorization server has refused what it gave last.  A variable cannot change.  Logins that are no
-credential's, of the admin listener and at the corporate proxy, are built into what was started with them: a new one is
-hidden at once, and used from the next start on.
+is asked when the authorization server has refused what it gave last, and when an operator wants a new token.  A
+variable cannot change.  Logins that are no credential's, of the admin listener and at the corporate proxy, are built
+into what was started with them: a new one is hidden at once, and used from the next start on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -24,16 +23,22 @@ from proxy.config.places import Command, File, SourceError
 from proxy.config.watch import Complaint, FileWatch, WatchedFile
 from proxy.tasks import Tasks
 from proxy.threads import in_thread
-from proxy.tokens.policy import REFUSED_PAUSE_S
+from proxy.tokens.build import BY_LOGIN, find_credential
+from proxy.tokens.clock import SystemClock
+from proxy.tokens.policy import CLIENT_REFUSALS, REFUSED_PAUSE_S
 from proxy.tokens.token import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.config.models import Config
+    from proxy.config.models import Config, Credential
     from proxy.config.secret import Place, Secret
     from proxy.exchange import Exchange
+    from proxy.tokens.clock import Clock, Timer
     from proxy.tokens.token import TokenFetch
+
+OPERATOR_WAIT_S: Final = 12.0
+"""A little beyond what a command and a keyring may take; an operator's token call is not held up for longer."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +51,7 @@ class Rotation:
         config: Config,
         use: Callable[[Config, frozenset[str]], None],
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         """Prepare; nothing is looked at before ``start``.
 
@@ -54,12 +59,13 @@ class Rotation:
             config: As loaded.
             use: Takes the configuration that has the new secrets, and the names of the credentials that are
                 concerned; what it must do first is hide them.
-            clock: Seconds, monotonic.
+            clock: Instead of the system's.
         """
         self._config = config
         self._use = use
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._read_at: dict[str, float] = {}
+        self._planned: dict[str, Timer] = {}
         self._complaints: dict[Place, Complaint] = {}
         self._tasks = Tasks()
         self._watch: FileWatch | None = None
@@ -76,6 +82,8 @@ class Rotation:
 
     async def stop(self) -> None:
         """Look no more."""
+        for timer in self._planned.values():
+            timer.cancel()
         if self._watch is not None:
             self._watch.stop()
         await self._tasks.stop()
@@ -84,14 +92,25 @@ class Rotation:
         """Do nothing: an upstream's answer says nothing about a credential."""
 
     def token_fetched(self, fetch: TokenFetch) -> None:
-        """Ask the sources of a refused credential again, at most once a minute."""
-        last = self._read_at.get(fetch.credential, -math.inf)
-        if fetch.outcome == REFUSED and self._clock() - last >= REFUSED_PAUSE_S:
-            _ = self._tasks.start(self.read_again(fetch.credential), name=f"secrets of {fetch.credential}")
+        """Ask the sources of a refused credential again: once a minute, at the end of it where it was asked before."""
+        name = find_credential(fetch.credential)
+        if name in self._planned or not _is_ours(self._config.credential[name], fetch):
+            return
+        due_at = self._read_at.get(name, -math.inf) + REFUSED_PAUSE_S
+        self._planned[name] = self._clock.call_later(max(0.0, due_at - self._clock.now()), partial(self._begin, name))
+
+    async def read_for_operator(self, source: str, *, limit_s: float = OPERATOR_WAIT_S) -> None:
+        """Ask for the secrets of a token source's credential, before a call that an operator wants.
+
+        Args:
+            source: By its name.
+            limit_s: How long to wait; what comes later is used then.
+        """
+        await asyncio.wait({self._begin(find_credential(source))}, timeout=limit_s)
 
     async def read_again(self, credential: str) -> None:
         """Ask the commands and keyrings of a credential for its secrets, and use what has changed."""
-        self._read_at[credential] = self._clock()
+        self._read_at[credential] = self._clock.now()
         secrets = find_configured(self._config.credential[credential])
         places = [place for place in _by_place(secrets) if isinstance(place, Command | KeyringEntry)]
         asked = (in_thread(partial(self._ask, place), name=f"secret of {credential}") for place in places)
@@ -115,6 +134,12 @@ class Rotation:
             log.info("secret.changed", key=key, source=secret.origin, used=used)
         warn_of_oddities(changed)
 
+    def _begin(self, credential: str) -> asyncio.Task[None]:
+        """Ask now; a refusal that comes from here on is one of what is asked for."""
+        if credential in self._planned:
+            self._planned.pop(credential).cancel()
+        return self._tasks.start(self.read_again(credential), name=f"secrets of {credential}")
+
     def _ask(self, place: Place) -> Secret | None:
         """Read a place, in a thread; one that fails is complained of once."""
         complaint = self._complaints.setdefault(place, Complaint(self._keys_of(place)))
@@ -128,6 +153,12 @@ class Rotation:
 
     def _keys_of(self, place: Place) -> list[str]:
         return [key for key, secret in find_configured(self._config).items() if secret.place == place]
+
+
+def _is_ours(credential: Credential, fetch: TokenFetch) -> bool:
+    """Return whether a secret of the configuration may have been refused, and not what a person has typed."""
+    is_typed = credential.from_client == BY_LOGIN and fetch.code not in CLIENT_REFUSALS
+    return fetch.outcome == REFUSED and not is_typed
 
 
 def _by_place(secrets: Mapping[str, Secret]) -> dict[Place, Secret]:

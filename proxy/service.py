@@ -188,7 +188,8 @@ class Service:
             self._sources.renew(name, config.credential[name])
 
     async def refresh_token(self, credential: str, *, force: bool) -> CredentialStatus:
-        """Replace a credential's token now; see ``Source.refresh``."""
+        """Replace a credential's token now, with its secret as it is now; see ``Source.refresh``."""
+        await self._rotation.read_for_operator(credential)
         return await self._sources.by_name[credential].refresh(force=force)
 
     async def _open_control(self, place: Place) -> None:

@@ -34,8 +34,9 @@ states:
 exit code 0: every credential is usable.  1: one is not, or the proxy does not answer.  2: arguments."""
 
 REFRESH: Final = """\
-Have the running proxy fetch a new token now, one call for each credential, and wait for what comes of it.  Requests go
-on with the old token meanwhile, and keep it if the call fails.  After a refusal, or where the token server has asked
+Have the running proxy fetch a new token now, one call for each credential, and wait for what comes of it.  A secret
+from a command or the keyring is asked for first.  Requests go on with the old token meanwhile, and keep it if the call
+fails.  After a refusal, or where the token server has asked
 for patience, no call is made before its time; --force makes it all the same.  Take care with a person's password: one
 more refusal may lock the account."""
 REFRESH_END: Final = """\

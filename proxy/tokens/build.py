@@ -154,6 +154,11 @@ def name_user(credential: str, user: str) -> str:
     return f"{credential}/{user}"
 
 
+def find_credential(source: str) -> str:
+    """Return the name of the credential that a source, by its name, is one of; no credential's has a slash in it."""
+    return source.partition("/")[0]
+
+
 def _build_source(name: str, credential: Credential, shared: Shared, hash_key: bytes) -> Source:
     if credential.grant != "basic":
         return BearerSource(name, credential, build_token_key(credential, hash_key), shared)

@@ -42,8 +42,6 @@ MOST_REFUSED: Final = 10_000
 """Guesses remembered; what is forgotten is merely asked again."""
 LOOK_S: Final = 15.0
 """Between two looks at who has gone."""
-CLIENTS_FAULT: Final = frozenset({"invalid_client", "invalid_scope", "unauthorized_client", "unsupported_grant_type"})
-"""RFC 6749, section 5.2: what these say is about the proxy's configuration."""
 WHERE: Final = "sent as Basic by the client"
 
 
@@ -87,7 +85,7 @@ class Person(BearerSource):
     def _is_disbelieved(self) -> bool:
         """Whether it is the person that was refused, and not the client id that the proxy sent along."""
         error = self._history.last_error
-        return error is not None and error.refused and error.code not in CLIENTS_FAULT
+        return error is not None and error.refused and error.code not in policy.CLIENT_REFUSALS
 
     def renew_client(self, credential: Credential, hash_key: bytes) -> None:
         """Send another client id or secret from the next call on."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from proxy.errors import FetchError
@@ -44,6 +44,9 @@ LONGEST_URGENT_RETRY_AFTER_S = 15.0
 
 REFUSED_PAUSE_S = 60.0
 """A refused credential stays refused until someone acts; more attempts invite a lock-out."""
+
+CLIENT_REFUSALS: Final = frozenset({"invalid_client", "invalid_scope", "unauthorized_client", "unsupported_grant_type"})
+"""Error codes (RFC 6749, section 5.2) that speak of the client, its key and what it asks for, and of no person."""
 
 FIRST_REMINT_PAUSE_S = 10.0
 """After a new token that was rejected like the one before: RapidSOS also says 401 for a missing product."""

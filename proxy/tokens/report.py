@@ -93,6 +93,7 @@ def build_fetch(
         life_s=token.life_s if token else None,
         reason=reason,
         authorization=token.authorization if token else None,
+        code=error.code if error else None,
     )
 
 

@@ -85,6 +85,7 @@ class TokenFetch:
         authorization: What the token was made into, for whoever has to keep it out of sight; None for a failure.
         reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid), ``rejected`` (by an upstream) or
             ``asked`` (by an operator); ``adopted`` where none was made, since the token was in the store.
+        code: Of a failure: ``FetchError.code``.
     """
 
     credential: str
@@ -98,6 +99,7 @@ class TokenFetch:
     life_s: float | None
     reason: str
     authorization: str | None = field(default=None, repr=False)
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

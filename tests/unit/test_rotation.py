@@ -2,15 +2,18 @@
 
 import asyncio
 import dataclasses
+import os
 import sys
 import threading
 
 import pytest
 from harness.running import until
+from harness.timeline import Timeline
 from structlog.testing import capture_logs
 
 from proxy.config.models import Config
 from proxy.config.places import Command, File, Variable
+from proxy.config.secret import Secret
 from proxy.rotation import Rotation
 from proxy.tokens.token import OK, REFUSED, TokenFetch
 
@@ -85,9 +88,15 @@ def config(path):
 
 
 @pytest.fixture
-async def rotation(config, uses, clock):
+def timeline():
+    """Return the rotation's clock."""
+    return Timeline()
+
+
+@pytest.fixture
+async def rotation(config, uses, timeline):
     """Return a rotation that has not been started."""
-    rotation = Rotation(config, uses, clock=clock)
+    rotation = Rotation(config, uses, clock=timeline)
     yield rotation
     await rotation.stop()
 
@@ -151,37 +160,129 @@ def test_changes_add_up(rotation, uses, path):
     assert uses.secrets == {"north": "second", "south": "third", "east": "second"}
 
 
-async def test_a_command_is_asked_again_when_its_secret_is_refused(rotation, uses, path):
+async def test_a_command_is_asked_again_when_its_secret_is_refused(rotation, uses, path, timeline):
     """By whoever has it; files are looked at all the time anyway."""
     path.write_text("second")
     rotation.token_fetched(FETCH)
+    await timeline.advance(0.0)
     await until(lambda: bool(uses.configs))
 
     assert uses.credentials == [{"south"}]
     assert uses.secrets == {"north": "first", "south": "second", "east": "first"}
 
 
-async def test_a_command_is_asked_at_most_once_a_minute(rotation, uses, path, clock):
-    """However often its secret is refused."""
+async def test_a_command_is_asked_once_a_minute_however_often_its_secret_is_refused(rotation, uses, path, timeline):
+    """A refusal within that minute is not forgotten: the command is asked at its end."""
     await rotation.read_again("south")
     path.write_text("second")
-    clock.advance(59.0)
-    rotation.token_fetched(FETCH)
+    for _ in range(3):
+        await timeline.advance(10.0)
+        rotation.token_fetched(FETCH)
+    await timeline.advance(29.9)
     assert len(rotation._tasks) == 0
 
-    clock.advance(1.0)
-    rotation.token_fetched(FETCH)
+    await timeline.advance(0.2)
     await until(lambda: bool(uses.configs))
 
     assert uses.secrets["south"] == "second"
+    assert timeline.next_at is None
 
 
-async def test_a_good_secret_is_not_asked_for_again(rotation):
+async def test_a_good_secret_is_not_asked_for_again(rotation, timeline):
     """Nor after a failure that is none of its own."""
     for outcome in (OK, "network", "timeout"):
         rotation.token_fetched(dataclasses.replace(FETCH, outcome=outcome))
 
-    assert len(rotation._tasks) == 0
+    assert timeline.next_at is None
+
+
+async def test_what_is_planned_ends_with_the_rotation(rotation, timeline):
+    """Nothing is asked after it."""
+    rotation.token_fetched(FETCH)
+    await rotation.stop()
+
+    assert timeline.next_at is None
+
+
+LOGIN = {"username": Variable("CLIENT_ID", ENVIRON).read(), "password": Variable("CLIENT_ID", ENVIRON).read()}
+
+
+def build_people_config(place, **how):
+    """Build a configuration of one person's credential, ``core``, whose client secret comes from ``place``."""
+    credential = {
+        "grant": "password",
+        "token_url": "https://api.example/oauth/token",
+        "client_id": Variable("CLIENT_ID", ENVIRON).read(),
+        "client_secret": Secret("first", "test", place),
+        **how,
+    }
+    return Config.model_validate({"listener": [], "route": [], "credential": {"core": credential}})
+
+
+WAYS = {
+    "core": LOGIN,
+    "core/alice": {"from_client": "header:X-Dispatcher", "clients": ["127.0.0.0/8"], "users": {"alice": LOGIN}},
+}
+"""By the name of the source that tells of its calls: who says whose token it is."""
+
+
+@pytest.mark.parametrize("code", ["invalid_client", "invalid_grant", None])
+@pytest.mark.parametrize("source", WAYS)
+async def test_a_persons_refusal_asks_for_the_secrets_of_the_configuration(uses, path, timeline, source, code):
+    """Under whichever name its source goes; his password may come from a command as well."""
+    rotation = Rotation(build_people_config(build_command(path), **WAYS[source]), uses, clock=timeline)
+    path.write_text("second")
+    rotation.token_fetched(dataclasses.replace(FETCH, credential=source, code=code))
+    await timeline.advance(0.0)
+    await until(lambda: bool(uses.configs))
+
+    assert uses.secrets == {"core": "second"}
+    await rotation.stop()
+
+
+async def test_what_a_person_mistypes_asks_for_nothing(uses, path, timeline):
+    """It is none of the configuration's secrets, and must not spend the minute of one that is."""
+    rotation = Rotation(build_people_config(build_command(path), from_client="basic"), uses, clock=timeline)
+    path.write_text("second")
+    for code in ("invalid_grant", None):
+        rotation.token_fetched(dataclasses.replace(FETCH, credential="core", code=code))
+    assert timeline.next_at is None
+
+    rotation.token_fetched(dataclasses.replace(FETCH, credential="core", code="invalid_client"))
+    await timeline.advance(0.0)
+    await until(lambda: bool(uses.configs))
+
+    assert uses.secrets == {"core": "second"}
+    await rotation.stop()
+
+
+async def test_an_operator_gets_the_secret_as_it_is_now(rotation, uses, path, timeline):
+    """Whatever was asked a moment ago; what was planned need not be asked any more."""
+    await rotation.read_again("south")
+    rotation.token_fetched(FETCH)
+    path.write_text("second")
+
+    await rotation.read_for_operator("south")
+
+    assert uses.secrets["south"] == "second"
+    assert timeline.next_at is None
+
+
+async def test_an_operator_does_not_wait_for_a_command_that_hangs(uses, path, timeline):
+    """Nor does the process wait for it before it ends; what it gives later is used then."""
+    fifo = path.with_name("fifo")
+    rotation = Rotation(build_people_config(build_command(fifo), **LOGIN), uses, clock=timeline)
+    os.mkfifo(fifo)
+
+    await rotation.read_for_operator("core", limit_s=0.01)
+    is_daemon = {thread.name: thread.daemon for thread in threading.enumerate()}
+    assert uses.configs == []
+    await asyncio.to_thread(fifo.write_text, "second")
+    await until(lambda: bool(uses.configs))
+
+    assert uses.secrets["core"] == "second"
+    assert is_daemon["secret of core"]
+    await rotation.stop()
 
 
 async def test_a_command_that_fails_leaves_the_old_secret(rotation, uses, path):

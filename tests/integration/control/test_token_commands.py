@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from aiohttp import web
 from harness.program import Program, build_toml, find_free_port, running_program
 from harness.tools import find_tool
 
+from proxy.config.secret import Secret
 from proxy.control.server import build_control
 from proxy.simulator.faults import Fault
 
@@ -34,8 +36,17 @@ CANARIES = (b"simulator-secret", b"lis-c4nary")
 NOBODY = 65_534
 
 
-def write_config(path: Path, simulator: Simulator, admin: dict[str, Any] | None = None) -> str:
-    """Write a configuration with a bearer credential and a Basic one; return its path for the command line."""
+def write_config(
+    path: Path, simulator: Simulator, admin: dict[str, Any] | None = None, secret: dict[str, Any] | None = None
+) -> str:
+    """Write a configuration with a bearer credential and a Basic one; return its path for the command line.
+
+    Args:
+        path: Of its directory.
+        simulator: Where requests go.
+        admin: The ``[admin]`` section.
+        secret: Where the bearer credential's comes from.
+    """
     document = {
         "listener": [{"name": "cad", "bind": "127.0.0.1:0"}],
         "credential": {
@@ -43,7 +54,7 @@ def write_config(path: Path, simulator: Simulator, admin: dict[str, Any] | None 
                 "grant": "client_credentials",
                 "token_url": f"{simulator.url}/oauth/token",
                 "client_id": "simulator-client",
-                "client_secret": {"env": "CORE_SECRET"},
+                "client_secret": secret or {"env": "CORE_SECRET"},
             },
             "lis": {"grant": "basic", "username": "lis", "password": {"env": "LIS_PASSWORD"}},
         },
@@ -173,6 +184,24 @@ async def test_a_refused_credential_is_sent_again_only_by_force(tmp_path: Path, 
     assert calls == 1
     assert code_by_force == 0
     assert "core: new token " in out_by_force
+
+
+async def test_a_refresh_has_the_secret_as_it_is_now(tmp_path: Path, simulator: Simulator) -> None:
+    """One from a command is asked for first, so that no call is made with the old one."""
+    secret = tmp_path / "secret"
+    secret.write_text("simulator-secret")
+    command = [sys.executable, "-c", f"print(open({str(secret)!r}).read(), end='')"]
+    config = write_config(tmp_path, simulator, secret={"command": command})
+    async with serving(config):
+        await wait_first_token(config)
+        secret.write_text("another-secret")
+        simulator.tokens.change_client_secret(Secret("another-secret", "test"))
+        code, out, _ = await ask("refresh", "--config", config, "--credential", "core")
+        failures = (await ask_json(config))["core"]["failures"]
+
+    assert code == 0
+    assert "core: new token " in out
+    assert failures == 0
 
 
 async def test_who_asks_while_a_call_is_under_way_gets_its_outcome(tmp_path: Path, simulator: Simulator) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.config.models import Config, Timeouts
 from proxy.config.secret import Secret
 from proxy.errors import ConfigError, NoToken
-from proxy.tokens.build import build_sources
+from proxy.tokens.build import build_sources, find_credential, name_user
 
 
 class TokenEndpoint:
@@ -190,6 +190,12 @@ async def test_none_usable(build_config, endpoint):
 
     assert is_any_usable(sources)
     await sources.stop()
+
+
+@pytest.mark.parametrize("source", ["core.north", name_user("core.north", "alice"), name_user("core.north", "a/b")])
+def test_a_source_is_one_of_its_credential(source):
+    """Also where a client names the user."""
+    assert find_credential(source) == "core.north"
 
 
 async def test_basic_without_password(build_config):
