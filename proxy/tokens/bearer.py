@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -92,6 +93,7 @@ class BearerSource:
         self._store = shared.store
         self._is_out_of_step = True
         self._suspect: Token | None = None
+        self._suspects: deque[str | None] = deque(maxlen=policy.MOST_SUSPECTS)
         self._is_asked = False
         self._call_ended = asyncio.Event()
         self._is_stopped = False
@@ -146,6 +148,8 @@ class BearerSource:
 
     def suspect(self, token: Token) -> bool:
         """Have ``token``, which an upstream rejected, replaced; return whether it will be."""
+        if token.fingerprint not in self._suspects:
+            self._suspects.append(token.fingerprint)
         held = self.current()
         if held is not None and held.authorization != token.authorization:
             return False
@@ -305,6 +309,8 @@ class BearerSource:
     def _adopt(self, found: StoredToken | None, *, is_agreed: bool = False) -> bool:
         """Take a stored token, if it can be sent and is newer than the one in hand; return whether it was taken.
 
+        One that was rejected here is never taken again, whatever the store says of its age.
+
         Args:
             found: What is stored.
             is_agreed: Whether the store has compared the two.  Of tokens of the same moment each replica would
@@ -314,7 +320,7 @@ class BearerSource:
             return False
         now = self._now()
         token, held = restore_token(found, now, self._shared.dice()), self._held()
-        if token.usable_until <= now or self._is_suspect(token):
+        if token.usable_until <= now or token.fingerprint in self._suspects:
             return False
         if held is not None and token.authorization == held.authorization:
             return False

@@ -61,6 +61,12 @@ PATIENCE_SHARE = 0.5
 """Of the time that a request waits: another replica that has brought nothing by then may have died, and what is left of
 that time is enough for a call of one's own."""
 
+REPLICA_SKEW_S = 300.0
+"""By how much the clocks of proxies that share a store may differ, as in Kerberos: NTP keeps them within a second, and
+by so much longer than its life an old token could be passed off as a new one."""
+MOST_SUSPECTS = 256
+"""Rejected tokens remembered, so that no store brings one back; what is older than its life needs no remembering."""
+
 SKEW_WARNING_S = 30.0
 """Dates have whole seconds, answers take some, and clocks drift by a few; beyond this, somebody has to set one."""
 

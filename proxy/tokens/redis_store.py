@@ -2,17 +2,20 @@
 
 The rule of this file: Redis is asked and told, and never relied on.  What it gives back is checked as an answer of a
 token server is; what it does not take costs nobody a token.  Its own clock counts what is left of a token's life, so
-that the clocks of the proxies need not agree.
+that the clocks of the proxies need not agree to the second.  But whoever can write there can make that up, so the time
+of issue is sealed in as well: a token is never younger than it says, less what the proxies' clocks may differ by.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from proxy.errors import StoreError
+from proxy.tokens import policy
 from proxy.tokens.redis_scripts import AGREE, END_TURN, TAKE_TURN
 from proxy.tokens.seal import SealError
 from proxy.tokens.store import Claim, StoreStatus, Turn
@@ -40,7 +43,16 @@ LOCK_MARGIN_S: Final = 2.0
 class RedisStore:
     """The tokens of all proxies that have the same Redis, key and prefix."""
 
-    def __init__(self, link: RedisLink, sealer: Sealer, *, url: str, prefix: str, longest_call_s: float) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        sealer: Sealer,
+        *,
+        url: str,
+        prefix: str,
+        longest_call_s: float,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
@@ -49,6 +61,7 @@ class RedisStore:
             url: For people.
             prefix: Of every key.
             longest_call_s: Time limit of a token call.
+            wall: Seconds since the epoch.
         """
         self._link = link
         self._sealer = sealer
@@ -56,6 +69,8 @@ class RedisStore:
         self._prefix = prefix
         self._lock_ms = round((longest_call_s + LOCK_MARGIN_S) * 1000)
         self._owner = secrets.token_hex(16)
+        self._wall = wall
+        self._disbelieved: set[TokenKey] = set()
 
     async def start(self, on_return: Callable[[], None]) -> None:
         """Begin; the first operation connects."""
@@ -104,7 +119,7 @@ class RedisStore:
         return StoreStatus("redis", self._url, error is None, self._link.failures, error)
 
     def _dump(self, key: TokenKey, token: StoredToken) -> tuple[bytes, int, int]:
-        sealed = self._sealer.seal(key, build_json(dump_token(token)))
+        sealed = self._sealer.seal(key, build_json(dump_token(token, issued_at=self._wall() - token.age_s)))
         return sealed, int(token.life_s * 1000), max(1, int(token.left_s * 1000))
 
     def _parse(self, key: TokenKey, sealed: object, left_ms: object) -> StoredToken | None:
@@ -113,15 +128,30 @@ class RedisStore:
         try:
             members = parse_json(self._sealer.open(key, sealed))
         except SealError:
-            log.warning(
-                "store.unreadable",
-                key=key,
-                problem="a token in Redis is not as it was written",
-                fix="look who writes there; it is replaced by the next token",
+            self._note_disbelief(key, "is not as it was written", "look who writes there")
+            return None
+        if not isinstance(members, dict):
+            return None
+        life_s, issued_at = read_number(members, "life_s"), read_number(members, "issued_at")
+        if life_s is None or issued_at is None:
+            return None
+        least_age_s = self._wall() - issued_at - policy.REPLICA_SKEW_S
+        if least_age_s >= life_s and left_ms > 0:
+            self._note_disbelief(
+                key,
+                "is older than its life",
+                "set the clocks of all proxies (NTP); if they are right, look who writes there",
             )
             return None
-        life_s = read_number(members, "life_s") if isinstance(members, dict) else None
-        return None if life_s is None else parse_token(members, life_s - left_ms / 1000)
+        self._disbelieved.discard(key)
+        return parse_token(members, max(life_s - left_ms / 1000, least_age_s))
+
+    def _note_disbelief(self, key: TokenKey, problem: str, fix: str) -> None:
+        """Tell of a token that is not taken; once, since it is looked at often until another is stored."""
+        if key not in self._disbelieved:
+            self._disbelieved.add(key)
+            problem, fix = f"a token in Redis {problem}", f"{fix}; it is replaced by the next token"
+            log.warning("store.unreadable", key=key, problem=problem, fix=fix)
 
 
 def build_keys(prefix: str, key: str) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,12 +27,19 @@ NEWER = StoredToken("newer", life_s=3600.0, age_s=1.0)
 
 
 @asynccontextmanager
-async def opened(settings, *, longest_call_s=10.0, key=KEY, tls=None):
-    """Open a replica's store for the length of a block."""
+async def opened(settings, *, longest_call_s=10.0, key=KEY, tls=None, clock_s=0.0):
+    """Open the store of a replica, whose clock is ``clock_s`` before the others', for the length of a block."""
     model = Settings(**settings)
     client = build_client(parse_redis_url(model.redis), model, tls or build_tls_context(None))
     link = RedisLink(client, build_keys(model.prefix, "probe"))
-    store = RedisStore(link, Sealer(key), url=model.redis, prefix=model.prefix, longest_call_s=longest_call_s)
+    store = RedisStore(
+        link,
+        Sealer(key),
+        url=model.redis,
+        prefix=model.prefix,
+        longest_call_s=longest_call_s,
+        wall=lambda: time.time() + clock_s,
+    )
     returned = asyncio.Event()
     store.returned = returned
     await store.start(returned.set)
@@ -238,6 +246,36 @@ async def test_a_life_that_cannot_be_true_is_not_believed(first, redis, left_ms)
         await (tester.persist(name) if left_ms < 0 else tester.pexpire(name, left_ms))
 
     assert await first.agree("core", None) is None
+
+
+async def test_a_dead_token_dated_anew_is_not_believed(store, first, redis):
+    """Whoever writes to Redis can say how old a token is, and not what was sealed in with it; it is told once."""
+    await first.agree("core", TOKEN)
+    async with redis.tester() as tester:
+        await tester.pexpire(build_keys("rapidsos-proxy", "core")[2], 3_600_000)
+    async with opened(store, clock_s=3600.0 + 300.0 - 10.0) as hours_later:
+        with capture_logs() as logs:
+            found = [await hours_later.agree("core", None) for _ in range(3)]
+            turn = await hours_later.take_turn("core", steal=False)
+            await hours_later.end_turn("core", turn.claim, NEWER)
+            afterwards = await hours_later.agree("core", None)
+
+    assert (found, turn.found) == ([None] * 3, None)
+    assert [(entry["event"], entry["problem"]) for entry in logs] == [
+        ("store.unreadable", "a token in Redis is older than its life")
+    ]
+    assert afterwards.access_token == "newer"
+
+
+@pytest.mark.parametrize(("clock_s", "least_age_s"), [(-300.0, 10.0), (0.0, 10.0), (299.0, 10.0), (3000.0, 2710.0)])
+async def test_clocks_of_replicas_may_differ_by_five_minutes(store, first, clock_s, least_age_s):
+    """So much longer than its life a token could be dated anew; beyond, the older of two ages counts."""
+    await first.agree("core", TOKEN)
+
+    async with opened(store, clock_s=clock_s) as other:
+        found = await other.agree("core", None)
+
+    assert least_age_s <= found.age_s < least_age_s + 10.0
 
 
 async def test_a_lost_redis_is_told_once_and_found_again(first, redis):

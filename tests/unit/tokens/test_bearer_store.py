@@ -238,6 +238,23 @@ async def test_the_rejected_token_itself_is_not_taken_back(replica, shelf, timel
     assert shelf.token.access_token == "token-2"
 
 
+async def test_a_rejected_token_is_not_taken_back_later(replica, shelf, timeline, begin):
+    """Nor if the store says that it is the newest: whoever writes there may have kept it, and dated it anew."""
+    source = replica()
+    await source.start()
+    await timeline.settle()
+    begin(source.replace(source.current()))
+    await timeline.advance(1.0)
+    assert source.current().authorization == "Bearer token-2"
+
+    for _ in range(3):
+        shelf.put(StoredToken("token-1", 3600.0, 0.0))
+        source.resync()
+        await timeline.advance(1.0)
+
+    assert source.current().authorization == "Bearer token-2"
+
+
 async def test_an_older_stored_token_is_not_taken(replica, shelf, timeline):
     """It may be the one that was revoked."""
     source = replica()
