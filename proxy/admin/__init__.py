@@ -3,6 +3,7 @@
 view      what this package needs to know of the proxy, as a shape; nothing of the data path runs here
 app       builds the applications: paths, order of the checks
 door      the addresses that they are asked at: so many connections, each for so long
+crowd     who is in, and who makes room for a newcomer
 guard     refuses rebound host names and other sites' pages
 login     HTTP Basic, with a limit on guessing
 health    /live and /ready

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp import encode_basic_auth
-from harness.running import build_document, running_proxy
+from aiohttp import encode_basic_auth, web
+from harness.running import PATIENCE_S, build_document, running_proxy, until
 
 from proxy.admin.app import build_admin, build_health
-from proxy.admin.door import MOST_CONNECTIONS, Door
+from proxy.admin.crowd import MOST_CONNECTIONS
+from proxy.admin.door import Door
 from proxy.admin.login import FREE_FAILURES
 from proxy.config.models import Admin
 from proxy.config.secret import Secret
@@ -30,9 +31,10 @@ WRONG = encode_basic_auth("admin", "wrong")
 class Served:
     """The admin listener on a port of its own, and a client for it."""
 
-    def __init__(self, port, session):
+    def __init__(self, door, session):
         """Keep where it listens."""
-        self.port = port
+        self.port = int(door.url.rpartition(":")[2])
+        self.crowd = door._crowd
         self.session = session
 
     async def get(self, path, *, method="GET", auth=None, **headers):
@@ -82,7 +84,7 @@ async def serve(app, **limits):
     await door.open(parse_socket_address("127.0.0.1:0"))
     try:
         async with aiohttp.ClientSession() as session:
-            yield Served(int(door.url.rpartition(":")[2]), session)
+            yield Served(door, session)
     finally:
         await door.close()
 
@@ -360,29 +362,77 @@ async def test_a_connection_carries_one_request(health):
 
 
 @pytest.mark.parametrize("head", [b"", b"GET /live HTTP/1.1\r\nHost: loc"])
-async def test_a_connection_that_says_nothing_is_closed(healthy_proxy, head):
-    """Whatever it has sent, its time is limited."""
+async def test_a_connection_that_does_not_ask_is_closed(healthy_proxy, head):
+    """Sooner than one that is waiting for its answer."""
     app = build_health(healthy_proxy, Admin(), machine="cad-desk")
-    async with serve(app, life_s=0.05) as served:
+    async with serve(app, head_s=0.05, life_s=PATIENCE_S) as served, asyncio.timeout(PATIENCE_S / 2):
         assert await served.send(head) == b""
 
 
-async def test_connections_beyond_the_limit_are_closed_until_there_is_room(health):
-    """Whoever holds all of them costs the data path no descriptors, and is not waited for when they go."""
-    held = [await asyncio.open_connection("127.0.0.1", health.port) for _ in range(MOST_CONNECTIONS)]
-    beyond = await health.send(LIVE)
-    reader, writer = held[0]
-    writer.write(LIVE)
-    first = await reader.read()  # its end makes room
+async def wait_for_ever(_request):
+    """Give no answer."""
+    await asyncio.Event().wait()
 
-    afterwards = await health.send(LIVE)
-    for _, writer in held:
+
+async def test_a_connection_that_has_asked_has_time_for_its_answer():
+    """And no more than that."""
+    app = web.Application()
+    app.router.add_get("/live", wait_for_ever)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async with serve(app, head_s=0.01, life_s=0.2) as served:
+        answer = await served.send(LIVE)
+        took_s = loop.time() - started
+
+    assert answer == b""
+    assert took_s >= 0.2 * 0.9  # the lower end alone: the machine may be busy
+
+
+async def test_a_head_may_come_in_pieces(healthy_proxy):
+    """Its end too."""
+    async with serve(build_health(healthy_proxy, Admin(), machine="cad-desk")) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        for piece in (LIVE[:-2], LIVE[-2:-1], LIVE[-1:]):
+            writer.write(piece)
+            await asyncio.sleep(0)
+        answer = await reader.read()
         writer.close()
         await writer.wait_closed()
 
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_does_not_ask_makes_room_for_who_does(health):
+    """However many connections somebody holds, a probe is answered, and it is the oldest that has to go."""
+    held = [await asyncio.open_connection("127.0.0.1", health.port) for _ in range(MOST_CONNECTIONS)]
+    answer = await health.send(LIVE)
+    with contextlib.suppress(ConnectionError):
+        assert await held[0][0].read() == b""
+    held[-1][1].write(LIVE)
+    last = await held[-1][0].read()
+    for _, writer in held:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert last.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_waits_for_an_answer_makes_no_room():
+    """Connections beyond the limit are closed until there is some, so that they cost the data path no descriptors."""
+    app = web.Application()
+    app.router.add_get("/live", wait_for_ever)
+    async with serve(app) as served, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(served.send(LIVE)) for _ in range(MOST_CONNECTIONS)]
+        await until(lambda: sum(guest.has_asked for guest in served.crowd._guests) == MOST_CONNECTIONS)
+        beyond = await served.send(LIVE)
+        are_there = not any(task.done() for task in waiting)
+        for guest in list(served.crowd._guests):
+            guest.leave()
+
     assert beyond == b""
-    assert first.startswith(b"HTTP/1.1 200 ")
-    assert afterwards.startswith(b"HTTP/1.1 200 ")
+    assert are_there
 
 
 async def test_what_is_no_http_leaves_no_trace_in_the_log(health, caplog):
