@@ -329,29 +329,30 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _token_status(arguments: argparse.Namespace) -> int:
     from proxy.control.token import show_status
 
-    path = _find_control(arguments)
-    return _run(show_status(path, arguments.credential, _answer, as_json=arguments.json))
+    place = _find_control(arguments)
+    return _run(show_status(place, arguments.credential, _answer, as_json=arguments.json))
 
 
 def _token_refresh(arguments: argparse.Namespace) -> int:
     from proxy.control.token import refresh_tokens
 
-    path = _find_control(arguments)
-    return _run(refresh_tokens(path, arguments.credential, _answer, force=arguments.force))
+    place = _find_control(arguments)
+    return _run(refresh_tokens(place, arguments.credential, _answer, force=arguments.force))
 
 
-def _find_control(arguments: argparse.Namespace) -> Path:
-    """Return the control socket of the proxy that the command line means."""
+def _find_control(arguments: argparse.Namespace) -> Place:
+    """Return where the control socket is of the proxy that the command line means."""
     _set_up_logs("WARNING")
     from proxy.config.load import load_admin
+    from proxy.control.place import Place
 
-    control: Path | None = arguments.control
-    if control is None and (place := _find_place(load_admin(arguments.config))) is not None:
-        control = place.path
-    if control is None:
+    if arguments.control is not None:
+        return Place(arguments.control, is_configured=True)
+    place = _find_place(load_admin(arguments.config))
+    if place is None:
         where = "admin.control"
         raise ConfigError(where, "is not set, and there is no place to look at by default", "set it, or use --control")
-    return control
+    return place
 
 
 def _find_place(admin: Admin) -> Place | None:

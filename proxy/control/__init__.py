@@ -6,6 +6,7 @@ place     where the socket is: as configured, or in a directory of this user's o
 claim     takes the place: a dead proxy's socket is replaced, a live one's is not
 peer      who is at the other end
 server    what is answered
+trust     whose proxy a command believes
 client    how a command asks
 table     what people are shown of credentials
 usage     what --help says of these commands

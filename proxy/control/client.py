@@ -1,6 +1,7 @@
 """How a command asks the running proxy.
 
-The rule of this file: whatever goes wrong, the person at the terminal learns whether the proxy runs, and what to do.
+The rule of this file: whatever goes wrong, the person at the terminal learns whether the proxy runs, and what to do;
+and no text of an answer can speak to that terminal.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from urllib.parse import quote
 
 import aiohttp
 
-from proxy.control.peer import ROOT
 from proxy.control.server import FORCE, TOKENS
+from proxy.control.trust import check_peer, find_believed
 from proxy.errors import ControlError, RefreshPaused
+from proxy.printable import escape_unprintable
 from proxy.tokens.token import CredentialStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from aiohttp.connector import Connection
+
+    from proxy.control.place import Place
 
 HOST = "http://rapidsos-proxy"
 """HTTP wants a name, though the socket decides who answers."""
@@ -71,38 +77,39 @@ class ControlClient:
             problem = "the proxy ended in the middle of its answer, or something else answers there"
             raise ControlError(str(self._path), problem, "look at its log, and try again") from error
         if answer.status == HTTPStatus.CONFLICT:
-            raise RefreshPaused(document["detail"], float(answer.headers.get("Retry-After", "inf")))
+            raise RefreshPaused(escape_unprintable(document["detail"]), float(answer.headers.get("Retry-After", "inf")))
         if answer.status != HTTPStatus.OK:
             fix = "run this command as that user, or as root"
-            raise ControlError(str(self._path), str(document.get("detail", answer.reason)), fix)
+            problem = escape_unprintable(str(document.get("detail", answer.reason)))
+            raise ControlError(str(self._path), problem, fix)
         return document
 
 
 @contextlib.asynccontextmanager
-async def connect(path: Path) -> AsyncIterator[ControlClient]:
-    """Ask the proxy whose socket is at ``path``, for the length of a block; nothing is opened before it is asked.
+async def connect(place: Place) -> AsyncIterator[ControlClient]:
+    """Ask the proxy whose socket is at ``place``, for the length of a block; nothing is opened before it is asked.
 
     Raises:
         ControlError: If the socket there is a stranger's.
     """
-    _check_owner(path)
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path))) as session:
+    path = place.path
+    async with open_session(path, find_believed(place, os.geteuid())) as session:
         yield ControlClient(path, session)
 
 
-def _check_owner(path: Path) -> None:
-    """Refuse to believe a stranger's socket; root may ask anybody's.
+def open_session(path: Path, believed: frozenset[int]) -> aiohttp.ClientSession:
+    """Open a session with whatever of the users ``believed`` answers at a socket; of any other, no answer is read."""
 
-    Raises:
-        ControlError: If it is one.
-    """
-    try:
-        owner = path.stat().st_uid
-    except OSError:
-        return  # what is not there is told when it is asked
-    if os.geteuid() not in {owner, ROOT} and owner != ROOT:
-        fix = "run this command as that user, or as root"
-        raise ControlError(str(path), f"belongs to another user, number {owner}", fix)
+    class Answer(aiohttp.ClientResponse):
+        """An answer of somebody who is believed."""
+
+        async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+            """See ``ClientResponse``."""
+            if connection.transport is not None:
+                check_peer(path, connection.transport.get_extra_info("socket"), believed)
+            return await super().start(connection)
+
+    return aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path)), response_class=Answer)
 
 
 def _explain_connection(path: Path, error: OSError) -> NoReturn:
@@ -127,7 +134,11 @@ def _explain_connection(path: Path, error: OSError) -> NoReturn:
 def _parse_status(path: Path, item: dict[str, Any]) -> CredentialStatus:
     """Build a status from its JSON; what a newer proxy tells beyond it is left out."""
     try:
-        return CredentialStatus(**{field.name: item[field.name] for field in fields(CredentialStatus)})
+        return CredentialStatus(**{field.name: _clean(item[field.name]) for field in fields(CredentialStatus)})
     except KeyError as error:
         problem = f"another version of the proxy is running: it does not tell {error}"
         raise ControlError(str(path), problem, "restart it, or use the command of its version") from error
+
+
+def _clean(value: object) -> Any:  # noqa: ANN401 (whatever a status has)
+    return escape_unprintable(value) if isinstance(value, str) else value

@@ -19,9 +19,9 @@ from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from proxy.control.client import ControlClient
+    from proxy.control.place import Place
     from proxy.tokens.token import CredentialStatus
 
     Show = Callable[[str], None]
@@ -44,11 +44,11 @@ class Outcome:
     is_good: bool
 
 
-async def show_status(path: Path, names: Sequence[str], show: Show, *, as_json: bool) -> int:
+async def show_status(place: Place, names: Sequence[str], show: Show, *, as_json: bool) -> int:
     """Show how credentials stand; returns the exit code.
 
     Args:
-        path: Of the control socket.
+        place: Of the control socket.
         names: Of the credentials; none stands for all.
         show: Takes the answer.
         as_json: For programs: the status of each, as ``/api/tokens`` gives it.
@@ -57,17 +57,17 @@ async def show_status(path: Path, names: Sequence[str], show: Show, *, as_json: 
         ControlError: If the proxy cannot be asked.
         ConfigError: If a name is none of a credential.
     """
-    async with connect(path) as client:
+    async with connect(place) as client:
         chosen = _choose(await client.statuses(), names)
     show(orjson.dumps({"tokens": chosen}).decode() if as_json else build_status(chosen))
     return 0 if all(credential.usable for credential in chosen) else 1
 
 
-async def refresh_tokens(path: Path, names: Sequence[str], show: Show, *, force: bool) -> int:
+async def refresh_tokens(place: Place, names: Sequence[str], show: Show, *, force: bool) -> int:
     """Have tokens replaced now, side by side, and tell what came of each; returns the exit code.
 
     Args:
-        path: Of the control socket.
+        place: Of the control socket.
         names: Of the credentials; none stands for all.
         show: Takes a line at a time.
         force: Whether to call in spite of what the last outcome forbids.
@@ -78,7 +78,7 @@ async def refresh_tokens(path: Path, names: Sequence[str], show: Show, *, force:
     """
     tasks = Tasks()
     outcomes: list[Outcome] = []
-    async with connect(path) as client:
+    async with connect(place) as client:
         chosen = _choose(await client.statuses(), names)
         for credential in chosen:
             show(_announce(credential))

@@ -21,7 +21,9 @@ from harness.program import Program, build_toml, find_free_port, running_program
 from harness.tools import find_tool
 
 from proxy.config.secret import Secret
+from proxy.control.client import ControlClient, open_session
 from proxy.control.server import build_control
+from proxy.errors import ControlError
 from proxy.simulator.faults import Fault
 
 if TYPE_CHECKING:
@@ -327,3 +329,46 @@ async def test_another_user_is_refused_even_where_the_mode_lets_him_in(healthy_p
 
     assert json.loads(done.stdout)["status"] == 403
     assert b"fingerprint" not in done.stdout
+
+
+@asynccontextmanager
+async def answering(proxy: Any, path: str) -> AsyncIterator[None]:
+    """Answer for a proxy at a control socket for the length of a block."""
+    runner = web.AppRunner(build_control(proxy, os.geteuid()))
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def test_whoever_answers_must_be_believed(healthy_proxy: Any, tmp_path: Path) -> None:
+    """The kernel tells that as well; of a stranger's answer nothing is read."""
+    path, me = tmp_path / "c.sock", os.geteuid()
+    async with (
+        answering(healthy_proxy, str(path)),
+        open_session(path, frozenset({me})) as believing,
+        open_session(path, frozenset({me + 1})) as doubting,
+    ):
+        statuses = await ControlClient(path, believing).statuses()
+        with pytest.raises(ControlError, match=f"a process of another user, number {me}, answers there"):
+            await ControlClient(path, doubting).statuses()
+
+    assert [status.name for status in statuses] == ["core"]
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+async def test_no_answer_speaks_to_the_terminal(healthy_proxy: Any, tmp_path: Path, as_json: tuple[str, ...]) -> None:
+    """Whatever a proxy of another version, or something else at its socket, may say."""
+    healthy_proxy.change_credential(
+        usable=False, last_error="\x1b[2Jrun: curl evil", last_error_ago_s=1.0, next_step="\x9b1m\u202e\r\nx"
+    )
+    path = tmp_path / "c.sock"
+    async with answering(healthy_proxy, str(path)):
+        code, out, err = await ask("status", "--control", str(path), *as_json)
+
+    assert (code, err) == (1, "")
+    assert "?[2Jrun: curl evil" in out
+    assert "?1m???x" in out
+    assert all(line.isprintable() for line in out.splitlines())
