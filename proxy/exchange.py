@@ -122,6 +122,8 @@ class Exchange:
         response: The head sent to the client, the proxy's own answers included; None when none was.
         sent_authorization: The Authorization value of the last attempt; None before there was one, and where the
             token went into the query.
+        query_tokens: The tokens that went into the query; the record shows none of them.
+        named_by: The client's field, in lower case, that ``user`` is from; None without a user.
         token_wait_s: How long the exchange waited for a token; 0.0 in normal running.
         queue_s: From the first byte to the end of the head's checks.
         bytes_in: Received from the client for this exchange, head included.
@@ -138,10 +140,12 @@ class Exchange:
     route: str | None = None
     credential: str | None = None
     user: str | None = None
+    named_by: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     response: ResponseHead | None = None
     response_body: Body = field(default_factory=Body)
     sent_authorization: str | None = None
+    query_tokens: tuple[str, ...] = ()
     token_expires_in_s: float | None = None
     token_wait_s: float = 0.0
     queue_s: float = 0.0

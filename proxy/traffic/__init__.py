@@ -7,6 +7,7 @@ heads     redaction by name: the values of header fields                    (pur
 values    redaction by name: the values in queries, forms, JSON and XML     (pure)
 redact    redaction by value: the configured secrets, wherever they are     (pure)
 variants  every form that a secret can take on its way                      (pure)
+live      redaction by value: the live tokens, however many                (pure)
 fold      escapes undone, at a bounded price                                (pure)
 finder    searches for many strings at once                                 (pure)
 render    structlog's chain cut to one step: build, render, redact

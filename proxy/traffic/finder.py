@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,12 @@ class Finder:
         """Prepare for ``patterns``, none of them empty; where two begin at one place, the earlier one wins."""
         self._longest = max(map(len, patterns), default=0)
         self._piece = max(PIECE, 4 * self._longest)
-        # The SIMD search exists for leftmost matches alone.
+        # The SIMD search exists for leftmost matches alone.  This automaton is built in a sixth of the time that the
+        # default one takes, and is as fast where the SIMD search comes first, which is in groups of this size.
         self._groups = [
-            BytesAhoCorasick(patterns[start : start + GROUP], MatchKind.LeftmostFirst).find_matches_as_indexes
+            BytesAhoCorasick(
+                patterns[start : start + GROUP], MatchKind.LeftmostFirst, implementation=Implementation.ContiguousNFA
+            ).find_matches_as_indexes
             for start in range(0, len(patterns), GROUP)
         ]
 

@@ -8,12 +8,15 @@ looks like.  Masking never fails: what cannot be cut out precisely takes its who
 from __future__ import annotations
 
 from bisect import bisect_left
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from proxy.traffic.finder import Finder
 from proxy.traffic.fold import find_unfinished, fold, fold_beginning
+from proxy.traffic.live import LiveTokens
 from proxy.traffic.names import MASK
 from proxy.traffic.variants import LEAST_LENGTH, build_folded, build_needles
 
@@ -48,21 +51,56 @@ class Redactions:
         self.count = 0
 
 
-class Redactor:
-    """Masks a set of secrets."""
+@dataclass(frozen=True, slots=True)
+class _Spellings:
+    """What one secret looks like.
 
-    def __init__(self, secrets: Iterable[Secret], redactions: Redactions, *, tokens: Iterable[str] = ()) -> None:
+    Attributes:
+        needles: In text as it stands.
+        forms: In folded text.
+    """
+
+    needles: tuple[str, ...]
+    forms: frozenset[bytes]
+
+    @classmethod
+    def build(cls, value: str) -> _Spellings:
+        """Work them out; of a value too short there are none."""
+        if len(value) < LEAST_LENGTH:
+            return cls((), frozenset())
+        needles = build_needles(value)
+        return cls(tuple(needles), frozenset(form for needle in needles for form in build_folded(needle)))
+
+
+class Redactor:
+    """Masks a set of secrets.
+
+    Attributes:
+        spellings: By secret, for the redactor that comes after this one.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[Secret],
+        redactions: Redactions,
+        *,
+        tokens: LiveTokens | None = None,
+        former: Redactor | None = None,
+    ) -> None:
         """Prepare for ``secrets``; those shorter than ``LEAST_LENGTH`` are left out.
 
         Args:
             secrets: The configured ones.
             redactions: Counts what is masked.
-            tokens: More values to mask.
+            tokens: Masked as well; those that it learns later, too.
+            former: Knows most of these secrets already: what it has worked out is not worked out again.
         """
-        values = {*tokens, *(secret.reveal() for secret in secrets)}
-        needles = {needle for value in values if len(value) >= LEAST_LENGTH for needle in build_needles(value)}
+        known = {} if former is None else former.spellings
+        values = (secret.reveal() for secret in secrets)
+        self.spellings: dict[str, _Spellings] = {value: known.get(value) or _Spellings.build(value) for value in values}
+        needles = {needle for spellings in self.spellings.values() for needle in spellings.needles}
+        forms = {form for spellings in self.spellings.values() for form in spellings.forms}
         self._needles = sorted(needles, key=len, reverse=True)
-        forms = {form for needle in self._needles for form in build_folded(needle)}
         self._forms = sorted(forms, key=len, reverse=True)
         plain = [needle.encode() for needle in self._needles]
         self._in_text = Finder(plain)
@@ -75,10 +113,17 @@ class Redactor:
         self._heads = frozenset(form[:TAIL_LEAST] for form in self._beginnings)
         self._longest = max(map(len, self._beginnings), default=0)
         self._redactions = redactions
+        self._tokens = LiveTokens(lambda: 0.0) if tokens is None else tokens
 
     def __repr__(self) -> str:
         """Show how much is searched for, and nothing of it."""
-        return f"<Redactor of {len(self._needles)} forms>"
+        return f"<Redactor of {len(self._needles)} forms, {self._tokens!r}>"
+
+    def with_tokens(self, tokens: LiveTokens) -> Redactor:
+        """Return one that masks the same secrets, and these tokens."""
+        redactor = copy(self)
+        redactor._tokens = tokens  # noqa: SLF001 (it is one of this class)
+        return redactor
 
     def redact(self, record: dict[str, Any], line: bytes) -> dict[str, Any] | None:
         """Mask every secret in a record, bodies with escapes excepted: ``try_mask`` has seen those.
@@ -90,11 +135,9 @@ class Redactor:
         Returns:
             A copy without secrets, or None when there are none.
         """
-        if not self._needles:
+        if not self._knows_any or not self._is_suspect(line):
             return None
-        if not self._is_suspect(line):
-            return None
-        in_plain = self._in_line.is_in(line)
+        in_plain = self._in_line.is_in(line) or self._tokens.is_in(line)
         before = self._redactions.count
         masked = {key: self._mask_part(part, in_plain) for key, part in record.items()}
         return masked if self._redactions.count != before else None
@@ -114,20 +157,21 @@ class Redactor:
             folded = _fold(masked) if may_have_escapes(masked) else b""
             if folded is None:
                 return None
-            found = self._in_folded.find(folded)
+            found = [self._forms[index] for index in self._in_folded.find(folded)]
+            found += self._tokens.find(folded)
             if not found and masked == text:
                 return text
             text = masked
-            for index in sorted(found):
-                text = self._mask_escaped(text, self._forms[index])
+            for form in sorted(found, key=len, reverse=True):
+                text = self._mask_escaped(text, form)
         self._redactions.count += 1
         return MASK
 
     def mask_tail(self, text: str) -> str:
         """Return ``text``, which goes on beyond a cut, without an end that could be the beginning of a secret."""
-        if not self._needles:
+        if not self._knows_any:
             return text
-        window = max(0, len(text) - self._longest * WIDEST)
+        window = max(0, len(text) - self._find_longest() * WIDEST)
         end = text[window:]
         beginning = max(len(plain) - self._find_beginning(plain) for plain in _read_end(end))
         if not beginning:
@@ -168,11 +212,20 @@ class Redactor:
 
     def _is_suspect(self, line: bytes) -> bool:
         """Return whether something rendered might hold a secret: as it is, or since it has escapes of its own."""
-        return b"%" in line or self._in_suspect.is_in(line)
+        return b"%" in line or self._in_suspect.is_in(line) or self._tokens.is_in(line)
+
+    @property
+    def _knows_any(self) -> bool:
+        return bool(self._needles or self._tokens)
+
+    def _find_longest(self) -> int:
+        return max(self._longest, self._tokens.longest)
 
     def _mask_plain(self, text: str) -> str:
-        for index in sorted(self._in_text.find(text.encode("utf-8", "replace"))):
-            needle = self._needles[index]
+        data = text.encode("utf-8", "replace")
+        found = [self._needles[index] for index in self._in_text.find(data)]
+        found += [form.decode() for form in self._tokens.find(data)]
+        for needle in sorted(found, key=len, reverse=True):
             self._redactions.count += text.count(needle)
             text = text.replace(needle, MASK)
         return text
@@ -190,12 +243,14 @@ class Redactor:
 
     def _find_beginning(self, plain: bytes) -> int:
         """Return where the beginning of a secret starts that ``plain`` ends with; its length when it ends with none."""
-        first = max(0, len(plain) - self._longest)
+        first = max(0, len(plain) - self._find_longest())
         starts = range(first, len(plain) - TAIL_LEAST + 1)
         return next((start for start in starts if self._is_beginning(plain[start:])), len(plain))
 
     def _is_beginning(self, plain: bytes) -> bool:
-        return plain[:TAIL_LEAST] in self._heads and any(form.startswith(plain) for form in self._beginnings)
+        if plain[:TAIL_LEAST] in self._heads and any(form.startswith(plain) for form in self._beginnings):
+            return True
+        return self._tokens.is_beginning(plain)
 
 
 def may_have_escapes(text: str) -> bool:

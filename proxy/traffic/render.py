@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 import structlog
-from cachetools import LRUCache
 from structlog import BoundLoggerBase
 
 from proxy.config.secret import join_secrets
+from proxy.traffic.live import LiveTokens
 from proxy.traffic.record import EXCHANGE_CLOSED, TOKEN_FETCHED
 from proxy.traffic.redact import Redactions, Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import EventDict
 
@@ -34,8 +35,6 @@ DELETE = b"\x7f"
 CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 """What JSON allows as it is, and terminals obey or tools take for the end of a line: DEL, C1, line and paragraph
 separator, what turns the direction of text.  C0 is escaped in any case."""
-LIVE_TOKENS = 64
-"""Tokens masked at once: more than a proxy has credentials, and each lives for an hour or so."""
 
 
 class LineQueue(Protocol):
@@ -78,6 +77,7 @@ class Renderer:
         wall: Callable[[], float],
         *,
         shows_tokens: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare for the configured secrets.
 
@@ -85,15 +85,18 @@ class Renderer:
             builder: Of records, redacted by name.
             secrets: Masked by value.
             wall: Seconds since the epoch; the moment of what brings none along.
-            shows_tokens: When False, the tokens that exchanges were sent with are masked by value as well.
+            shows_tokens: When False, tokens are masked by value as well; those that went into a query always are,
+                in the records of such exchanges.
+            clock: Monotonic seconds, for how long a token has to live.
         """
         self._builder = builder
         self._secrets = tuple(secrets)
         self._wall = wall
         self._shows_tokens = shows_tokens
         self._redactions = Redactions()
+        self._tokens = LiveTokens(clock)
         self._redactor = Redactor(self._secrets, self._redactions)
-        self._tokens: MutableMapping[str, None] = LRUCache(LIVE_TOKENS)
+        self._strict = self._redactor.with_tokens(self._tokens)
 
     @property
     def redactions(self) -> int:
@@ -103,39 +106,42 @@ class Renderer:
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; those known before stay secret."""
         self._secrets = join_secrets(self._secrets, secrets)
-        self._renew_redactor()
+        self._redactor = Redactor(self._secrets, self._redactions, former=self._redactor)
+        self._strict = self._redactor.with_tokens(self._tokens)
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> bytes:
         """Turn an event into a line."""
         kind = event["event"]
+        redactor = self._redactor if self._shows_tokens else self._strict
         if kind == EXCHANGE_CLOSED:
             exchange = event["subject"]
-            self._learn_token(exchange.sent_authorization)
-            record = self._builder.build_exchange(exchange, self._redactor)
+            if exchange.query_tokens or not self._shows_tokens:
+                redactor = self._strict
+                self._learn_tokens(exchange)
+            record = self._builder.build_exchange(exchange, redactor)
         elif kind == TOKEN_FETCHED:
             fetch = event["subject"]
-            self._learn_token(fetch.authorization)
+            if not self._shows_tokens:
+                self._learn(fetch.authorization, fetch.life_s)
             record = self._builder.build_token_fetch(fetch, self._wall())
         else:
             record = self._builder.build_event(kind, self._wall(), dict(event))
         line = _dump(record)
-        masked = self._redactor.redact(record, line)
+        masked = redactor.redact(record, line)
         if masked is not None:
             record, line = masked, _dump(masked)
         return line if line.isascii() and DELETE not in line else _escape_controls(record, line)
 
-    def _learn_token(self, authorization: str | None) -> None:
-        """Mask a token from now on, in every record, unless they may hold it: a client may know it from an echo."""
-        if self._shows_tokens or authorization is None or authorization in self._tokens:
-            return
-        if not authorization.startswith(BEARER):
-            return
-        self._tokens[authorization] = None
-        self._renew_redactor()
+    def _learn_tokens(self, exchange: Exchange) -> None:
+        """Mask the tokens of an exchange from now on, in every record: a client may know them from an echo."""
+        if not self._shows_tokens:
+            self._learn(exchange.sent_authorization, exchange.token_expires_in_s)
+        for token in exchange.query_tokens:
+            self._tokens.learn(token, exchange.token_expires_in_s)
 
-    def _renew_redactor(self) -> None:
-        tokens = [known.removeprefix(BEARER) for known in self._tokens]
-        self._redactor = Redactor(self._secrets, self._redactions, tokens=tokens)
+    def _learn(self, authorization: str | None, life_s: float | None) -> None:
+        if authorization is not None and authorization.startswith(BEARER):
+            self._tokens.learn(authorization.removeprefix(BEARER), life_s)
 
 
 def build_record_logger(queue: LineQueue, renderer: Renderer) -> RecordLogger:

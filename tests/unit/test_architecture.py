@@ -61,6 +61,7 @@ BANDS = {
         "proxy.traffic.finder",
         "proxy.traffic.fold",
         "proxy.traffic.heads",
+        "proxy.traffic.live",
         "proxy.traffic.names",
         "proxy.traffic.record",
         "proxy.traffic.redact",

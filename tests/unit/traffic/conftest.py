@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -101,3 +102,24 @@ def make_redactor():
         return redactor, redactions
 
     return make
+
+
+@pytest.fixture
+def count_calls():
+    """Return a function that counts the calls of Python's and C's functions: what a cost hangs on, on any machine."""
+
+    def count_calls(work):
+        calls = 0
+
+        def count(_frame, event, _argument):
+            nonlocal calls
+            calls += event in {"call", "c_call"}
+
+        sys.setprofile(count)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    return count_calls

@@ -1,7 +1,6 @@
 """The line that is written: what it may cost, and what stands raw in it."""
 
 import json
-import sys
 import unicodedata
 from urllib.parse import quote
 
@@ -35,24 +34,8 @@ def render():
     return lambda exchange: renderer(None, "put", {"event": EXCHANGE_CLOSED, "subject": exchange})
 
 
-def count_calls(work):
-    """Return how many calls of Python's and of C's functions it makes: what its cost hangs on, whatever the machine."""
-    calls = 0
-
-    def count(_frame, event, _argument):
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_the_cost_of_a_record_does_not_grow_with_the_escapes_of_its_body(render, make_exchange, body):
+def test_the_cost_of_a_record_does_not_grow_with_the_escapes_of_its_body(render, make_exchange, count_calls, body):
     """64 KB of them once made 100,000 calls, and so 50 ms for which no other client was served."""
     exchange = make_exchange(body=body.encode()[:SIZE])
     render(exchange)
@@ -101,3 +84,27 @@ def test_other_letters_stay_as_they_are(render, make_exchange):
     text = "São Paulo, 東京, Київ „x“ € 😀"
 
     assert text in render(make_exchange(answer=text.encode())).decode()
+
+
+def test_with_fingerprints_a_record_costs_the_same_whoever_asks(make_exchange, count_calls):
+    """With more tokens in turn than were remembered, all searches were built anew for each record once."""
+    renderer = Renderer(RecordBuilder(cap=SIZE, shows_tokens=False), (), lambda: 0.0, shows_tokens=False)
+    exchanges = [make_exchange(authorization=f"Bearer token-of-person-{number:04}") for number in range(200)]
+    for exchange in exchanges:
+        renderer(None, "put", {"event": EXCHANGE_CLOSED, "subject": exchange})
+
+    costs = [
+        count_calls(lambda: renderer(None, "put", {"event": EXCHANGE_CLOSED, "subject": exchange}))  # noqa: B023 (at once)
+        for exchange in exchanges
+    ]
+
+    assert max(costs) <= min(costs) + 5
+
+
+def test_a_secret_more_costs_no_work_for_those_known(count_calls):
+    """Their forms are kept; what is built anew is the search."""
+    secrets = [Secret(f"secret-number-{number:04}", "test") for number in range(100)]
+    renderer = Renderer(RecordBuilder(cap=SIZE, shows_tokens=True), secrets, lambda: 0.0, shows_tokens=True)
+    at_start = count_calls(lambda: Renderer(RecordBuilder(cap=0, shows_tokens=True), secrets, float, shows_tokens=True))
+
+    assert count_calls(lambda: renderer.learn([Secret("a-secret-more", "test")])) < at_start / 5
