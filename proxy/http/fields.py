@@ -10,6 +10,7 @@ The rule of this file: what two parsers could read differently is not read at al
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -19,25 +20,23 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2."""
 FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 """RFC 9110, section 5.5: visible ASCII, SP, HTAB and obs-text; no other control."""
-SECRET_NAMES = frozenset(
-    {
-        "api-key",
-        "apikey",
-        "authorization",
-        "cookie",
-        "ocp-apim-subscription-key",
-        "proxy-authorization",
-        "set-cookie",
-        "set-cookie2",
-        "x-access-token",
-        "x-amz-security-token",
-        "x-api-key",
-        "x-auth-token",
-        "x-csrf-token",
-    }
+SECRET_ENDINGS = (
+    "authorization",
+    "cookie",
+    "cookie2",
+    "passphrase",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    *(f"{kind}-key" for kind in ("access", "account", "api", "auth", "client", "private", "secret", "subscription")),
 )
-"""Fields that hold a credential.  A section with one of them is not remembered, since a credential must not outlive
-its exchange, and the traffic record masks them."""
+"""How the names of fields end that hold a credential: ``X-Client-Secret``, ``Proxy-Authorization``.  A section with one
+of them is not remembered, since a credential must not outlive its exchange, and the traffic record masks them.
+Not every ``-Key`` is one: ``Idempotency-Key`` and ``Sec-WebSocket-Key`` are none."""
+LONGEST_ENDING = max(map(len, SECRET_ENDINGS))
 
 Fields = list[tuple[str, str]]
 """Name and value of each field line, in the order and case received; bytes above 0x7F as latin-1."""
@@ -84,6 +83,16 @@ def build_section(fields: Iterable[tuple[str, str]]) -> FieldSection:
     return FieldSection(fields, [name.lower() for name, _ in fields])
 
 
+def is_secret_field(name: str) -> bool:
+    """Return whether fields of this name, in lower case, hold a credential; ``_`` counts as ``-``."""
+    return _is_secret_ending(name[-LONGEST_ENDING:])
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_ending(text: str) -> bool:
+    return text.replace("_", "-").endswith(SECRET_ENDINGS)
+
+
 class _LowerNames(dict[str, str]):
     """Valid field names seen so far, each with its lower case: a look-up instead of a match and a copy."""
 
@@ -126,7 +135,7 @@ class _Sections(dict[bytes, FieldSection]):
             ValueError: If it is none; the message says why.
         """
         section = _parse(data)
-        if len(data) <= self.LONGEST and SECRET_NAMES.isdisjoint(section.names):
+        if len(data) <= self.LONGEST and not any(map(is_secret_field, section.names)):
             size = _estimate_size(data, section)
             if self._bytes + size > self.MOST_BYTES:
                 self.clear()

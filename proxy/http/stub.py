@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from proxy.http.problem import build_answer
 
@@ -19,15 +20,25 @@ if TYPE_CHECKING:
     from proxy.http.targets import Target
 
 TOKEN_PATHS: Final = ("/oauth/token", "/oauth/v2/token")
-"""Behind whatever base URL the client was given; RapidSOS's pages write them with a slash at the end, too."""
+"""Behind the base URL that the client was given; RapidSOS's pages write them with a slash at the end, too."""
 LIFE_S: Final = 3599
 """What RapidSOS says of its own; the client asks again in time, and that is all that comes of it."""
 
 
-def is_token_request(head: RequestHead, target: Target) -> bool:
-    """Return whether a request asks for a token (RFC 6749, section 3.2: by POST)."""
-    path = target.path.partition("?")[0].rstrip("/").lower()
-    return head.method == "POST" and path.endswith(TOKEN_PATHS)
+def is_token_call(head: RequestHead) -> bool:
+    """Return whether a request looks like one for a token (RFC 6749, section 3.2: by POST), wherever it leads."""
+    return head.method == "POST" and unquote(_read_path(head.target)).lower().rstrip("/").endswith(TOKEN_PATHS)
+
+
+def find_base(head: RequestHead, target: Target) -> str | None:
+    """Return what stands before the token endpoint in the path of a request for a token; None if it is none."""
+    path = _read_path(target.path)
+    ending = next((ending for ending in TOKEN_PATHS if path.lower().endswith(ending)), None)
+    return None if ending is None or head.method != "POST" else path.removesuffix(path[-len(ending) :])
+
+
+def _read_path(target: str) -> str:
+    return target.partition("?")[0].rstrip("/")
 
 
 def build_stub_token_answer(token: str, *, now: float) -> Answer:

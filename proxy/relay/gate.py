@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.errors import ClientNotAllowed, LogFull
 from proxy.http.problem import build_options_answer, is_answered_here
-from proxy.http.stub import build_stub_token_answer, is_token_request
+from proxy.http.stub import build_stub_token_answer, find_base
 from proxy.relay.persons import Persons
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Gate:
         target = rules.admission.admit(head)
         if is_answered_here(head, target):
             return build_options_answer(now=self._wall_clock())
-        if rules.stub_token and is_token_request(head, target):
+        if rules.stub_token and self._routes.has_base(exchange.listener, find_base(head, target)):
             return build_stub_token_answer(secrets.token_hex(STUB_TOKEN_BYTES), now=self._wall_clock())
         matched = self._routes.match(exchange.listener, head, target, client)
         route = matched.route
@@ -169,5 +169,5 @@ class Gate:
         if persons is None:
             return Admitted(route, matched.path, self._sources[route.credential], pool)
         chosen = persons.choose(head, client)
-        exchange.user = chosen.user
+        exchange.user, exchange.named_by = chosen.user, persons.field
         return Admitted(route, matched.path, chosen.source, pool, persons.field)

@@ -129,6 +129,15 @@ class RouteTable:
             if route.conditions is not None and route.conditions.host is not None
         )
 
+    def has_base(self, listener: str, base: str | None) -> bool:
+        """Return whether the base URL of a client could have the path ``base``: it is empty, or some route's prefix.
+
+        A route for a host names no path by ``/``: RapidSOS's own base URLs have none.
+        """
+        if not base:
+            return base is not None
+        return any(route.prefix.is_in(base) for route in self._routes[listener] if not _is_for_host_alone(route))
+
     def match(self, listener: str, head: RequestHead, target: Target, client: Address) -> MatchedRoute:
         """Find the first route that takes a request.
 
@@ -195,6 +204,10 @@ def compile_conditions(route: Route) -> Conditions:
         # Fields are read as latin-1 (head.py), the configuration as UTF-8: compare what stands on the wire.
         headers=tuple((name.lower(), value.encode().decode("latin-1")) for name, value in match.headers.items()),
     )
+
+
+def _is_for_host_alone(route: CompiledRoute) -> bool:
+    return not route.prefix.is_narrow and route.conditions is not None and route.conditions.host is not None
 
 
 def _strip(path: str, size: int) -> str:

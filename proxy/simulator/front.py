@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from proxy.http.fields import SECRET_NAMES
+from proxy.http.fields import is_secret_field
 from proxy.simulator.answers import answer_json, answer_refusal
 from proxy.simulator.faults import Fault
 from proxy.simulator.journal import Journal, SeenRequest, TokenRequest
@@ -171,7 +171,7 @@ class Front:
                 client_auth=call.client_auth,
                 encoding=call.encoding,
                 fields={name: value for name, value in call.fields.items() if not is_secret_name(name)},
-                headers=[(name, MASK if name.lower() in SECRET_NAMES else value) for name, value in _fields(request)],
+                headers=[(name, MASK if is_secret_field(name.lower()) else value) for name, value in _fields(request)],
             )
         )
 

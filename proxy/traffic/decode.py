@@ -79,7 +79,14 @@ def describe_body(
             return _describe_cut(data[:cap], total, redactor, names)
         return _describe(data, total, redactor, names)
     except _Withheld as withheld:
-        return {**_build_entries(None, None, total, is_cut=True), "body_withheld": str(withheld)}
+        return withhold_body(body, str(withheld))
+
+
+def withhold_body(body: Body, reason: str) -> dict[str, Any]:
+    """Return the entries of a body of which nothing is shown, for a reason in plain words."""
+    if not body.total:
+        return _NO_BODY
+    return {**_build_entries(None, None, body.total, is_cut=True), "body_withheld": reason}
 
 
 def _describe(data: bytes, total: int, redactor: Redactor, names: SecretNames) -> dict[str, Any]:
@@ -117,8 +124,7 @@ def _describe_compressed(body: Body, coding: str, limit: int, redactor: Redactor
 
 def _mask(text: str, redactor: Redactor, names: SecretNames) -> str:
     """Mask a text by value, then by name: a name's value ends where a secret of odd characters may go on."""
-    data = _mask_values(text, redactor).encode()
-    shown = mask(data, names.find(data), names)
+    shown = mask(_mask_values(text, redactor).encode(), names)
     if shown is None:
         reason = "it has too many fields whose values would have to be masked"
         raise _Withheld(reason)

@@ -29,20 +29,22 @@ def build_head_mask(names: SecretNames, *, shows_tokens: bool) -> Callable[[Fiel
         names: Of fields that hold secrets.
         shows_tokens: Whether Bearer tokens stay in Authorization; else their fingerprint stands in their place.
     """
-    looked_at = names.headers | URL_FIELDS
+
+    def is_looked_at(name: str) -> bool:
+        return name in URL_FIELDS or names.is_secret_field(name)
 
     def mask_value(name: str, value: str) -> str:
         if name == AUTHORIZATION:
             return mask_authorization(value, shows_tokens=shows_tokens)
         if name == PROXY_AUTHORIZATION:
             return mask_authorization(value, shows_tokens=False)
-        return MASK if name in names.headers else mask_url(value, names)
+        return MASK if names.is_secret_field(name) else mask_url(value, names)
 
     def mask_fields(section: FieldSection) -> Fields:
-        if looked_at.isdisjoint(section.names):
+        if not any(map(is_looked_at, section.names)):
             return section.fields
         return [
-            (field[0], mask_value(name, field[1])) if name in looked_at else field
+            (field[0], mask_value(name, field[1])) if is_looked_at(name) else field
             for field, name in zip(section.fields, section.names, strict=True)
         ]
 

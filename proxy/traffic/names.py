@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.http.fields import SECRET_NAMES
+from proxy.http.fields import is_secret_field
 from proxy.traffic.finder import Finder
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ def _is_secret(name: bytes) -> bool:
 class SecretNames:
     """The names that are built in, and those that the configuration adds."""
 
-    __slots__ = ("_added", "_finder", "headers", "may_be_in")
+    __slots__ = ("_added", "_fields", "_finder", "may_be_in")
 
     def __init__(self, more: Iterable[str] = ()) -> None:
         """Take more names; case does not matter in any."""
-        added = {name.lower() for name in more}
-        self.headers = SECRET_NAMES | added
-        """Header fields whose values are secrets, in lower case."""
+        added = self._fields = frozenset(name.lower() for name in more)
         self._added = names = frozenset(name.encode() for name in added)
         hints = Finder([form for hint in _HINTS for form in (hint, hint.upper(), hint.capitalize())]).is_in
         lower_hints = Finder([*_HINTS, *names]).is_in
@@ -73,6 +71,14 @@ class SecretNames:
         """Return whether a field of this name in a query or a body holds a secret."""
         name = name.lower()
         return _is_secret(name) or name in self._added
+
+    def is_secret_field(self, name: str) -> bool:
+        """Return whether header fields of this name, in lower case, hold a secret."""
+        return name in self._fields or is_secret_field(name)
+
+    def is_added(self, name: str) -> bool:
+        """Return whether the configuration adds this name, in lower case."""
+        return name in self._fields
 
     def find(self, data: bytes) -> list[int]:
         """Return the places behind which a secret may follow, in order.

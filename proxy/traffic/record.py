@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import CLIENT_LEFT, CLIENT_LEFT_STATUS
-from proxy.traffic.decode import describe_body
+from proxy.http.stub import is_token_call
+from proxy.traffic.decode import describe_body, withhold_body
 from proxy.traffic.heads import build_head_mask, mask_authorization
-from proxy.traffic.names import SecretNames
+from proxy.traffic.names import MASK, SecretNames
 from proxy.traffic.values import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.exchange import Attempt, Body, Exchange
-    from proxy.http.head import RequestHead
+    from proxy.http.head import RequestHead, ResponseHead
     from proxy.tokens.token import TokenFetch
     from proxy.traffic.redact import Redactor
 
@@ -28,6 +29,7 @@ Record = dict[str, Any]
 EXCHANGE_CLOSED = "exchange.closed"
 TOKEN_FETCHED = "token.fetched"  # noqa: S105 (an event, not a password)
 _MILLISECONDS = tuple(f"{number:03d}Z" for number in range(1000))
+_OF_TOKEN_CALL = "it is of a call for a token"  # noqa: S105 (a reason, not a password)
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
@@ -87,7 +89,7 @@ class RecordBuilder:
             "id": exchange.id,
             "listener": exchange.listener,
             "client": exchange.client,
-            "user": exchange.user,
+            "user": self._mask_user(exchange),
             "client_cert": None,
             "route": exchange.route,
             "credential": exchange.credential,
@@ -138,29 +140,48 @@ class RecordBuilder:
     def _build_request(self, head: RequestHead | None, body: Body, redactor: Redactor) -> Record | None:
         if head is None:
             return None
+        target = mask_url(head.target, self._names)
+        is_token = is_token_call(head)
         return {
             "method": head.method,
-            "target": mask_url(head.target, self._names),
+            "target": _without_query(target) if is_token else target,
             "version": _VERSIONS[head.minor],
             "headers": head.section.derive(self._mask_fields),
-            **describe_body(body, head, self._cap, redactor, self._names),
+            **(withhold_body(body, _OF_TOKEN_CALL) if is_token else self._describe_body(body, head, redactor)),
         }
 
     def _build_response(self, exchange: Exchange, redactor: Redactor) -> Record | None:
-        head = exchange.response
+        head, request = exchange.response, exchange.request
         if head is None:
             return {"status": CLIENT_LEFT_STATUS} if exchange.outcome == CLIENT_LEFT else None
+        is_tokens = request is not None and exchange.error is None and is_token_call(request)
+        body = exchange.response_body
         return {
             "status": head.status,
             "headers": head.section.derive(self._mask_fields),
-            **describe_body(exchange.response_body, head, self._cap, redactor, self._names),
+            **(withhold_body(body, _OF_TOKEN_CALL) if is_tokens else self._describe_body(body, head, redactor)),
         }
+
+    def _describe_body(self, body: Body, head: RequestHead | ResponseHead, redactor: Redactor) -> Record:
+        return describe_body(body, head, self._cap, redactor, self._names)
+
+    def _mask_user(self, exchange: Exchange) -> str | None:
+        """Return who asked, unless the field that says so is masked."""
+        return MASK if exchange.named_by is not None and self._names.is_added(exchange.named_by) else exchange.user
 
     def _build_attempts(self, exchange: Exchange) -> list[Record]:
         attempts = [_build_attempt(attempt, self._names) for attempt in exchange.attempts]
+        if attempts and exchange.request is not None and is_token_call(exchange.request):
+            attempts = [{**attempt, "url": _without_query(attempt["url"])} for attempt in attempts]
         if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
             attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
         return attempts
+
+
+def _without_query(target: str) -> str:
+    """Return the target of a call for a token; a secret may be in its query under any name."""
+    path, mark, _ = target.partition("?")
+    return f"{path}?{MASK}" if mark else path
 
 
 def _build_attempt(attempt: Attempt, names: SecretNames) -> Record:

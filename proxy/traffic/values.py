@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.traffic.names import LONGEST, MASK
+from proxy.traffic.spelling import mask_pairs, spell_members
 
 if TYPE_CHECKING:
     from proxy.traffic.names import SecretNames
@@ -32,6 +33,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 _FORM_VALUE = re.compile(rb'[^&\r\n"\\]*')
 """A URL may stand in quotes in a body."""
 _QUERY_VALUE = re.compile(rb"[^&#]*")
+_PART_HEAD = re.compile(rb'"[^\r\n]{0,128}+(?:\r?\n[^\r\n]{1,128}+){0,4}+\r?\n\r?\n')
 _QUOTE = re.compile(rb"\\*[\"']")
 _ENDING_TAG = re.compile(rb"<\\*/")
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
@@ -41,21 +43,26 @@ def mask_url(url: str, names: SecretNames) -> str:
     """Return a URL or a request target without user information and secret query fields."""
     if "@" in url:
         url = _USER_INFO.sub(f"//{MASK}@", url)
-    if "=" not in url or not names.may_be_in(data := url.encode()):
+    if "=" not in url or not (names.may_be_in(data := url.encode()) or "%" in url):
         return url
-    masked = mask(data, names.find(data), names, is_url=True)
+    masked = mask(data, names, is_url=True)
     return f"{url.partition('?')[0]}?{MASK}" if masked is None else masked.decode()
 
 
-def mask(data: bytes, ends: list[int], names: SecretNames, *, is_url: bool = False) -> bytes | None:
+def mask(data: bytes, names: SecretNames, *, is_url: bool = False) -> bytes | None:
     """Return a body's text without the values of secret fields; None when there are too many.
 
     Args:
         data: UTF-8.
-        ends: What ``names.find`` has found in it.
         names: Which are secret.
         is_url: Whether the text is a URL, in which nothing but ``&`` and ``#`` ends a value.
     """
+    spelled = mask_pairs(data, names, _QUERY_VALUE if is_url else _FORM_VALUE)
+    spelled = spelled if is_url or spelled is None else spell_members(spelled, names)
+    if spelled is None:
+        return None
+    data = spelled
+    ends = names.find(data)
     if not ends:
         return data
     if len(ends) > MOST_STEPS:
@@ -109,7 +116,11 @@ class _Text:
             return self._find_pair(start, end) or self._find_attribute(start, end)
         if self._is_url:
             return None
-        return self._find_element(start, end) if after in b"> " else self._find_member(start, end)
+        if after in b"> ":
+            return self._find_element(start, end)
+        return (
+            self._find_part(start, end) if self._data.endswith(b'name="', 0, start) else self._find_member(start, end)
+        )
 
     def _step(self) -> None:
         self._left -= 1
@@ -150,6 +161,15 @@ class _Text:
             if data.startswith(name, tag.end()):
                 return _Value(opened + 1, tag.start())
         return _Value(opened + 1, len(data))
+
+    def _find_part(self, start: int, end: int) -> _Value | None:
+        """Find what a part of a multipart form holds (RFC 7578, section 4.2)."""
+        data = self._data
+        head = _PART_HEAD.match(data, end)
+        if head is None:
+            return self._find_member(start, end)
+        stop = data.find(b"\n--", head.end())
+        return _Value(head.end(), _end_at(stop - 1 if data[stop - 1 : stop] == b"\r" else stop, data))
 
     def _find_member(self, start: int, end: int) -> _Value | None:
         """Find what a member of a JSON object holds; text inside JSON has backslashes before its quotes."""

@@ -65,6 +65,7 @@ BANDS = {
         "proxy.traffic.names",
         "proxy.traffic.record",
         "proxy.traffic.redact",
+        "proxy.traffic.spelling",
         "proxy.traffic.tally",
         "proxy.traffic.values",
         "proxy.traffic.variants",

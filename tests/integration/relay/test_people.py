@@ -247,3 +247,19 @@ async def test_a_client_of_another_network_may_name_nobody(simulator: Simulator,
     assert head.startswith(b"HTTP/1.1 403 ")
     assert b"client_not_allowed" in body
     assert len(simulator.requests) == 0
+
+
+async def test_a_masked_name_is_nowhere_in_the_record(simulator: Simulator, tmp_path: Path) -> None:
+    """``mask`` takes out the field that names the dispatcher, and what was read in it."""
+    log = tmp_path / "traffic.jsonl"
+    users = {"alice": {"username": Secret("alice", "test"), "password": Secret(PASSWORDS["alice"], "test")}}
+    described = document(simulator, log, from_client="header:X-Dispatcher", users=users, clients=["127.0.0.1/32"])
+    described["traffic_log"]["mask"] = ["X-Dispatcher"]
+    async with running_proxy(described) as proxy:
+        answer = await proxy.talk(get("X-Dispatcher: alice"))
+        await proxy.stop()
+        [record] = read_records(log)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert record["user"] == "***"
+        assert "alice" not in json.dumps(record)

@@ -371,6 +371,42 @@ async def test_a_client_with_oauth_of_its_own_works_and_its_secret_stays(simulat
         assert b"a-secret-of-the-cad" not in log.read_bytes()
 
 
+CAD_SECRET = "a-secret-of-the-cad"
+TOKEN_CALLS = {
+    "a form with escapes in its names": ("/oauth/token", "", f"grant_type=x&client%5Fsecret={CAD_SECRET}"),
+    "JSON with escapes in its names": ("/oauth/token", "", f'{{"client\\u005fsecret":"{CAD_SECRET}"}}'),
+    "multipart": (
+        "/oauth/token",
+        "Content-Type: multipart/form-data; boundary=b\r\n",
+        f'--b\r\nContent-Disposition: form-data; name="client_secret"\r\n\r\n{CAD_SECRET}\r\n--b--\r\n',
+    ),
+    "text": ("/api/oauth/token", "", f"client_secret: {CAD_SECRET}"),
+    "another name": ("/api/oauth/token", "", f"code={CAD_SECRET}"),
+    "the query": (f"/oauth/token?client%5Fsecret={CAD_SECRET}&code={CAD_SECRET}", "", ""),
+    "a field": ("/oauth/token", f"Client-Secret: {CAD_SECRET}\r\nX-Client-Secret: {CAD_SECRET}\r\n", ""),
+    "a path that no route names": ("/nowhere/at/all/oauth/token", "", f"code={CAD_SECRET}"),
+}
+
+
+@pytest.mark.parametrize("call", TOKEN_CALLS.values(), ids=TOKEN_CALLS)
+async def test_however_a_client_proves_itself_to_the_stub_no_record_has_it(
+    simulator: Simulator, tmp_path: Path, call: tuple[str, str, str]
+) -> None:
+    """Bodies, queries and fields of token calls stay out of the log; only known paths are answered."""
+    target, fields, body = call
+    log = tmp_path / "traffic.jsonl"
+    settings = {**document(simulator), "traffic_log": {"path": str(log)}}
+    settings["listener"] = [{"name": "cad", "bind": "127.0.0.1:0", "stub_token": True}]
+    head = f"POST {target} HTTP/1.1\r\nHost: proxy\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+    async with running_proxy(settings) as proxy:
+        answer = await proxy.talk((head + body).encode())
+        await proxy.stop()
+
+        assert answer.startswith(b"HTTP/1.1 404 " if "nowhere" in target else b"HTTP/1.1 200 ")
+        assert len(read_records(log)) == 1
+        assert CAD_SECRET not in log.read_text()
+
+
 async def test_without_stub_token_a_token_request_is_like_any_other(proxy: RunningProxy) -> None:
     """What no route names is refused."""
     answer = await proxy.talk(b"POST /oauth/token HTTP/1.1\r\nHost: proxy\r\nContent-Length: 0\r\n\r\n")

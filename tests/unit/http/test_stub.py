@@ -6,7 +6,7 @@ import pytest
 
 from proxy.http.authority import parse_authority
 from proxy.http.head import parse_request_head
-from proxy.http.stub import build_stub_token_answer, is_token_request
+from proxy.http.stub import build_stub_token_answer, find_base, is_token_call
 from proxy.http.targets import parse_target
 from proxy.tokens.answers import TokenAnswer, parse_token_answer
 
@@ -18,12 +18,22 @@ def ask(method: str, target: str):
 
 
 @pytest.mark.parametrize(
-    "target",
-    ["/oauth/token", "/oauth/token/", "/OAUTH/TOKEN/", "/oauth/v2/token", "/egress/oauth/token?x=1"],
+    ("target", "base"),
+    [
+        ("/oauth/token", ""),
+        ("/oauth/token/", ""),
+        ("/OAUTH/TOKEN/", ""),
+        ("/oauth/v2/token", ""),
+        ("/egress/oauth/token?x=1", "/egress"),
+        ("/oauth/oauth/token", "/oauth"),
+    ],
 )
-def test_every_spelling_of_the_token_endpoint_is_known(target):
+def test_every_spelling_of_the_token_endpoint_is_known(target, base):
     """Also behind a base URL."""
-    assert is_token_request(*ask("POST", target))
+    head, parsed = ask("POST", target)
+
+    assert find_base(head, parsed) == base
+    assert is_token_call(head)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +42,16 @@ def test_every_spelling_of_the_token_endpoint_is_known(target):
 )
 def test_nothing_else_is(method, target):
     """Those are for the routes."""
-    assert not is_token_request(*ask(method, target))
+    head, parsed = ask(method, target)
+
+    assert find_base(head, parsed) is None
+    assert not is_token_call(head)
+
+
+@pytest.mark.parametrize("target", ["/oauth/%74oken", "http://a/x/oauth/token?b", "/OAuth/v2/Token/"])
+def test_whatever_could_be_a_call_for_a_token_is_one_to_the_log(target):
+    """In the record nothing is shown of it, whoever answers it."""
+    assert is_token_call(ask("POST", target)[0])
 
 
 def test_the_answer_is_one_that_our_own_client_takes():

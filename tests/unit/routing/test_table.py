@@ -332,3 +332,29 @@ def test_a_field_cannot_put_a_method_past_a_route(name):
         with pytest.raises(NoRoute):
             match(routes, "POST / HTTP/1.1", f"{name}: {value}")
     assert match(table(route("all")), "POST / HTTP/1.1", f"{name}: DELETE").route.name == "all"
+
+
+@pytest.mark.parametrize(
+    ("base", "known"),
+    [
+        ("", True),
+        (None, False),
+        ("/egress", True),
+        ("/ingress", True),
+        ("/egress/v1/alerts", True),
+        ("/egress/behind/it", True),
+        ("/nowhere/at/all", False),
+        ("/egressx", False),
+    ],
+)
+def test_a_client_has_the_base_url_that_a_route_has(base, known):
+    """What no route names is nobody's base; of a host's route it has no path."""
+    assert PROFILE.has_base("cad", base) is known
+
+
+def test_a_route_for_every_path_has_every_base_url():
+    """Of the listener that it is for."""
+    routes = table(route("all", listener="cad"), route("b", path="/b/"), listeners=("cad", "other"))
+
+    assert routes.has_base("cad", "/anything")
+    assert not routes.has_base("other", "/anything")

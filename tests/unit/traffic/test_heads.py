@@ -21,7 +21,23 @@ def mask_one(name, value, *more):
 
 
 @pytest.mark.parametrize(
-    "name", ["Cookie", "Set-Cookie", "SET-COOKIE2", "X-Api-Key", "ApiKey", "X-Auth-Token", "X-Access-Token"]
+    "name",
+    [
+        "Cookie",
+        "Set-Cookie",
+        "SET-COOKIE2",
+        "X-Api-Key",
+        "ApiKey",
+        "X-Auth-Token",
+        "X-Access-Token",
+        "Client-Secret",
+        "X-Client-Secret",
+        "client_secret",
+        "X-Password",
+        "Ocp-Apim-Subscription-Key",
+        "X-Amz-Security-Token",
+        "Private-Token",
+    ],
 )
 def test_fields_that_hold_secrets_are_masked(name):
     """Their whole value, whatever its form."""
@@ -56,6 +72,12 @@ def test_a_bearer_token_is_shown_or_named():
 def test_proxy_authorization_never_shows_a_token():
     """Whatever it is for, it is not one of ours."""
     assert "abc" not in mask_one("Proxy-Authorization", "Bearer abc")
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "Sec-WebSocket-Key", "X-Cache-Key", "X-Secretary", "Token-Type"])
+def test_fields_that_only_look_so_are_not_masked(name):
+    """A key is not always one to a lock."""
+    assert mask_one(name, "a-value") == "a-value"
 
 
 def test_other_fields_stay_as_they_are():

@@ -261,3 +261,53 @@ def test_timestamps_are_utc_with_milliseconds(at, text):
     timestamps.build(1.5)
 
     assert timestamps.build(at) == text
+
+
+@pytest.mark.parametrize("target", ["/oauth/token", "/egress/oauth/v2/token/", "/oauth/%74oken"])
+def test_of_a_call_for_a_token_neither_body_nor_query_is_shown(make_exchange, target):
+    """A secret may be in either under any name and in any shape; who answered, and how, is told."""
+    exchange = make_exchange(
+        f"{target}?anything=secret-1",
+        fields=("Client-Secret: secret-2",),
+        body=b"--b\r\nX: y\r\n\r\nsecret-3",
+        answer=b'{"unusual_name":"secret-4"}',
+    )
+
+    record = build(exchange)
+
+    assert "secret-" not in str(record)
+    assert record["request"]["target"] == f"{target}?***"
+    assert record["attempts"][0]["url"] == f"https://api-sandbox.rapidsos.com{target}?***"
+    for part, size in ((record["request"], 21), (record["response"], 27)):
+        assert (part["body"], part["body_encoding"], part["body_bytes"], part["body_cut"]) == (None, None, size, True)
+        assert part["body_withheld"] == "it is of a call for a token"
+
+
+def test_what_the_proxy_answers_to_a_call_for_a_token_that_fails_is_shown(make_exchange):
+    """It says what was wrong; no body is no body."""
+    exchange = make_exchange("/oauth/token", body=b"secret", answer=b"no route")
+    exchange.error = Malformed("x")
+    refused = build(exchange)
+    exchange = make_exchange("/oauth/token", answer=b"ok")
+
+    assert refused["response"]["body"] == "no route"
+    assert refused["request"]["body"] is None
+    assert build(exchange)["response"]["body"] == "ok"  # by GET, which asks for nothing
+
+
+@pytest.mark.parametrize(("mask", "user"), [(("x-Dispatcher",), "***"), (("phone_number",), "alice"), ((), "alice")])
+def test_a_user_is_masked_with_the_field_that_names_him(make_exchange, mask, user):
+    """Whoever masks the one does not want the other."""
+    exchange = make_exchange(fields=("X-Dispatcher: alice",))
+    exchange.user, exchange.named_by = "alice", "x-dispatcher"
+    record = RecordBuilder(cap=0, shows_tokens=True, mask=mask).build_exchange(exchange, NOTHING)
+
+    assert record["user"] == user
+    assert ("alice" in str(record)) is (user == "alice")
+
+
+def test_without_a_user_there_is_none_to_mask(make_exchange):
+    """Null stays null."""
+    record = RecordBuilder(cap=0, shows_tokens=True, mask=("x-dispatcher",)).build_exchange(make_exchange(), NOTHING)
+
+    assert record["user"] is None
