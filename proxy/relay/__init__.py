@@ -5,6 +5,7 @@ client     one client's connection: requests in, answers out
 transfer   one exchange under way: token, connection, request, answer, and every way it can end
 asking     the request's way to the upstream, and what is kept of it for a second try
 answering  the answer's way to the client, or one of our own
+echoes     tokens that went into queries, kept from coming back: PURE
 occupancy  who is here, in all and of each client, and whether there is room
 gate       who may send what, by which route, with whose token
 persons    whose token, where the client says so

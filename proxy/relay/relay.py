@@ -15,6 +15,7 @@ import structlog
 
 from proxy.errors import ClientNotAllowed, Draining
 from proxy.exchange import Exchange
+from proxy.relay.echoes import Echoes
 from proxy.relay.occupancy import STRANGERS, Occupancy
 from proxy.tasks import Tasks
 
@@ -65,6 +66,7 @@ class Relay:
         tasks: Owner of the tasks of exchanges that wait.
         turn: The present turn of the event loop.
         occupancy: Who is here.
+        echoes: Keeps tokens in queries from coming back.
         is_draining: Whether the process is stopping.
     """
 
@@ -90,6 +92,7 @@ class Relay:
         self.tasks = Tasks()
         self.turn = turn
         self.occupancy = Occupancy(config.limits)
+        self.echoes = Echoes(clocks.monotonic)
         self.is_draining = False
         self._clients: dict[ClientConnection, str] = {}
         self._idle = asyncio.Event()

@@ -226,6 +226,8 @@ class Transfer:
         path, authorization = self._admitted.path, token.authorization if route.token_parameter is None else None
         if route.token_parameter is not None:
             path = place_in_query(path, route.token_parameter, token.value)
+            exchange.query_tokens += (token.value,)
+            self._relay.echoes.expect(token)
         via, chunked = self._relay.pseudonym, asking.is_chunked
         head = build_upstream_head(self._request, path, route.host_field, authorization, via, chunked=chunked)
         now = self._last_active = self._relay.clock()
@@ -258,7 +260,7 @@ class Transfer:
     def answer_interim(self, head: ResponseHead) -> None:
         """Relay a 1xx."""
         self._last_active = self._relay.clock()
-        self._answering.take_interim(head)
+        self._answering.take_interim(self._hide_token(head))
 
     def answer_head(self, head: ResponseHead, body: BodyReader) -> None:
         """Relay the head, unless it says that the token is dead and another try can be made."""
@@ -292,9 +294,13 @@ class Transfer:
             self._begin_answer(head, body, seen)
 
     def _begin_answer(self, head: ResponseHead, body: BodyReader, seen: bytes) -> None:
-        self._answering.take_head(head, body, request_done=self._asking.is_done)
+        self._answering.take_head(self._hide_token(head), body, request_done=self._asking.is_done)
         if seen:
             self._answering.take_body(seen)
+
+    def _hide_token(self, head: ResponseHead) -> ResponseHead:
+        """Return the head without the token, if that went into the query: a redirect may repeat it."""
+        return self._relay.echoes.hide(head) if self.exchange.query_tokens else head
 
     def _may_send_again(self) -> bool:
         """Return whether a 401 may lead to a second try: one an exchange, and only with the whole body at hand."""

@@ -105,9 +105,9 @@ class LiveTokens:
             token: Without its scheme.
             life_s: Seconds for which it is still of use; None if that is not known.
         """
-        now = self._clock()
         if token in self._forms or len(token) < LEAST_LENGTH:
             return
+        now = self._clock()
         while self._ends and (self._ends[0][0] < now or len(self._ends) >= self._most):
             self._forget(heappop(self._ends)[1])
         heappush(self._ends, (now + max(life_s or 0.0, LEAST_LIFE_S), token))

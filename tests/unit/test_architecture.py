@@ -43,6 +43,7 @@ BANDS = {
         "proxy.http",
         "proxy.observer",
         "proxy.printable",
+        "proxy.relay.echoes",
         "proxy.relay.guard",
         "proxy.routing",
         "proxy.tokens.answers",

@@ -346,6 +346,38 @@ async def test_a_token_in_the_query_that_was_refused_is_replaced_in_the_query(
     assert not any(token in log.read_text() for token in tokens)
 
 
+@pytest.mark.parametrize("shown", ["full", "fingerprint"])
+async def test_an_upstream_that_repeats_the_query_gives_no_token_away(
+    simulator: Simulator, tmp_path: Path, shown: str
+) -> None:
+    """Heads come back without it; the body is relayed as it is, and the log shows it nowhere, in either mode."""
+    log = tmp_path / "traffic.jsonl"
+
+    async def script(peer: Peer) -> None:
+        target = (await peer.read_head()).split(b" ")[1]
+        early = b"HTTP/1.1 103 Early Hints\r\nLink: <%s>\r\n\r\n" % target
+        fields = b"Location: /other%s\r\nRefresh: 1; url=%s\r\nX-Url: %s\r\n" % (target, target, target)
+        peer.send(early + b"HTTP/1.1 301 Moved\r\n" + fields + b"Content-Length: %d\r\n\r\n" % len(target) + target)
+
+    async with scripted_upstream(script) as upstream:
+        described = build_document(f"http://127.0.0.1:{upstream.port}", f"{simulator.url}/oauth/token")
+        described["route"][0]["place"] = "query:ticket"
+        described["traffic_log"] = {"path": str(log), "token": shown}
+        async with running_proxy(described) as proxy:
+            answer = await proxy.talk(b"GET /api/v1?b=%2F HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n")
+            await proxy.stop()
+            [token] = [issued.value for issued in simulator.tokens]
+            heads, _, body = answer.rpartition(b"\r\n\r\n")
+            [record] = read_records(log)
+
+            assert token.encode() not in heads
+            assert b"Location: /other/v1?b=%2F&ticket=***\r\n" in heads
+            assert b"Link: </v1?b=%2F&ticket=***>" in heads
+            assert body == f"/v1?b=%2F&ticket={token}".encode()
+            assert record["response"]["body"] == "/v1?b=%2F&ticket=***"
+            assert token not in log.read_text()
+
+
 async def test_a_client_with_oauth_of_its_own_works_and_its_secret_stays(simulator: Simulator, tmp_path: Path) -> None:
     """It asks the listener for a token, gets one that opens nothing, and is served with ours."""
     log = tmp_path / "traffic.jsonl"
