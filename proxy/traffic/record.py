@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.exchange import Attempt, Body, Exchange
-    from proxy.http.head import RequestHead, ResponseHead
+    from proxy.http.head import RequestHead
     from proxy.tokens.token import TokenFetch
     from proxy.traffic.redact import Redactor
 
@@ -81,7 +81,7 @@ class RecordBuilder:
         token_expires_in_s = exchange.token_expires_in_s
         error = exchange.error
         self._seq += 1
-        return {
+        record: Record = {
             "ts": self._timestamps.build(exchange.started_at + total_s),
             "seq": self._seq,
             "worker": self._worker,
@@ -108,6 +108,9 @@ class RecordBuilder:
             "bytes_out": exchange.bytes_out,
             "replay_of": None,
         }
+        if exchange.request is not None and is_token_call(exchange.request):
+            _withhold_token_call(record, exchange)
+        return record
 
     def build_token_fetch(self, fetch: TokenFetch, at: float) -> Record:
         """Build the record of a token call that ended at ``at``, in seconds since the epoch."""
@@ -140,30 +143,23 @@ class RecordBuilder:
     def _build_request(self, head: RequestHead | None, body: Body, redactor: Redactor) -> Record | None:
         if head is None:
             return None
-        target = mask_url(head.target, self._names)
-        is_token = is_token_call(head)
         return {
             "method": head.method,
-            "target": _without_query(target) if is_token else target,
+            "target": mask_url(head.target, self._names),
             "version": _VERSIONS[head.minor],
             "headers": head.section.derive(self._mask_fields),
-            **(withhold_body(body, _OF_TOKEN_CALL) if is_token else self._describe_body(body, head, redactor)),
+            **describe_body(body, head, self._cap, redactor, self._names),
         }
 
     def _build_response(self, exchange: Exchange, redactor: Redactor) -> Record | None:
-        head, request = exchange.response, exchange.request
+        head = exchange.response
         if head is None:
             return {"status": CLIENT_LEFT_STATUS} if exchange.outcome == CLIENT_LEFT else None
-        is_tokens = request is not None and exchange.error is None and is_token_call(request)
-        body = exchange.response_body
         return {
             "status": head.status,
             "headers": head.section.derive(self._mask_fields),
-            **(withhold_body(body, _OF_TOKEN_CALL) if is_tokens else self._describe_body(body, head, redactor)),
+            **describe_body(exchange.response_body, head, self._cap, redactor, self._names),
         }
-
-    def _describe_body(self, body: Body, head: RequestHead | ResponseHead, redactor: Redactor) -> Record:
-        return describe_body(body, head, self._cap, redactor, self._names)
 
     def _mask_user(self, exchange: Exchange) -> str | None:
         """Return who asked, unless the field that says so is masked."""
@@ -171,17 +167,33 @@ class RecordBuilder:
 
     def _build_attempts(self, exchange: Exchange) -> list[Record]:
         attempts = [_build_attempt(attempt, self._names) for attempt in exchange.attempts]
-        if attempts and exchange.request is not None and is_token_call(exchange.request):
-            attempts = [{**attempt, "url": _without_query(attempt["url"])} for attempt in attempts]
         if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
             attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
         return attempts
 
 
+def _withhold_token_call(record: Record, exchange: Exchange) -> None:
+    """Take out of the record of a call for a token whatever may hold a secret, under any name and in any shape.
+
+    What the proxy says of its own failure stays.
+    """
+    request = record["request"]
+    request["target"] = _without_query(request["target"])
+    record["request"] = _without_body(request, exchange.request_body)
+    for attempt in record["attempts"]:
+        attempt["url"] = _without_query(attempt["url"])
+    if exchange.response is not None and exchange.error is None:
+        record["response"] = _without_body(record["response"], exchange.response_body)
+
+
 def _without_query(target: str) -> str:
-    """Return the target of a call for a token; a secret may be in its query under any name."""
     path, mark, _ = target.partition("?")
     return f"{path}?{MASK}" if mark else path
+
+
+def _without_body(message: Record, body: Body) -> Record:
+    kept = {key: value for key, value in message.items() if not key.startswith("body")}
+    return {**kept, **withhold_body(body, _OF_TOKEN_CALL)}
 
 
 def _build_attempt(attempt: Attempt, names: SecretNames) -> Record:

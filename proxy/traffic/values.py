@@ -43,9 +43,15 @@ def mask_url(url: str, names: SecretNames) -> str:
     """Return a URL or a request target without user information and secret query fields."""
     if "@" in url:
         url = _USER_INFO.sub(f"//{MASK}@", url)
-    if "=" not in url or not (names.may_be_in(data := url.encode()) or "%" in url):
+    if "=" not in url:
         return url
-    masked = mask(data, names, is_url=True)
+    data = url.encode()
+    if names.may_be_in(data):
+        masked = mask(data, names, is_url=True)
+    elif "%" in url:
+        masked = mask_pairs(data, names, _QUERY_VALUE)
+    else:
+        return url
     return f"{url.partition('?')[0]}?{MASK}" if masked is None else masked.decode()
 
 
