@@ -20,7 +20,7 @@ from proxy.routing.origin import Origin
 Size = Annotated[int, BeforeValidator(units.parse_size), Field(ge=0)]
 """Bytes; written as a number or as ``"64 KiB"``."""
 Age = Annotated[float, BeforeValidator(units.parse_age), Field(gt=0, allow_inf_nan=False)]
-"""Seconds; written as a number or as ``"400d"``, ``"12h"``, ``"30m"``."""
+"""Seconds; written ``"400d"``, ``"12h"``, ``"30m"``."""
 Seconds = Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, BeforeValidator(units.parse_name)]
 Bind = Annotated[SocketAddress, BeforeValidator(units.parse_socket_address)]

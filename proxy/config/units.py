@@ -89,14 +89,27 @@ def parse_size(value: object) -> int:
 
 
 def parse_age(value: object) -> float:
-    """Read a span of time: seconds as a number, or text such as ``"400d"``, ``"12h"``, ``"30m"``, ``"90s"``."""
+    """Read a span of time: text such as ``"400d"``, ``"12h"``, ``"30m"``, ``"90s"``.
+
+    A number alone is refused: whoever means days would have a year of audit removed after minutes.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+        raise UnitError(value, "has no unit", f'write "{value}d" for days, or "{value}s" for seconds')
     if isinstance(value, str) and (match := _AGE.fullmatch(value.strip())):
         return float(match[1]) * _AGE_UNITS[match[2]]
-    raise UnitError(
-        value, "is not a span of time", 'write seconds as a number, or a text such as "90s", "12h" or "400d"'
-    )
+    raise UnitError(value, "is not a span of time", 'write a text such as "400d", "12h", "30m" or "90s"')
+
+
+def build_size(size: int) -> str:
+    """Write bytes in the largest unit that leaves no fraction: ``64 KiB``."""
+    unit = next((name for name in ("GiB", "MiB", "KiB") if size and size % _SIZE_UNITS[name] == 0), "B")
+    return f"{size // _SIZE_UNITS[unit]} {unit}"
+
+
+def build_age(seconds: float) -> str:
+    """Write a span of time in the largest unit that leaves no fraction: ``400d``."""
+    unit = next((name for name in ("d", "h", "m") if seconds % _AGE_UNITS[name] == 0), "s")
+    return f"{seconds / _AGE_UNITS[unit]:.10g}{unit}"
 
 
 def parse_network(value: object) -> Network:

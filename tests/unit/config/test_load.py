@@ -167,8 +167,10 @@ def test_a_key_of_another_version_is_unknown(refuse, sound, key):
         ("timeouts", "head", float("nan"), "timeouts.head: is not a finite number"),
         ("timeouts", "head", 3601, "timeouts.head: is out of range\n  fix: write at most 3600"),
         ("traffic_log", "path", 1, 'traffic_log.path: is not a text\n  fix: write a text in quotes: "…"'),
-        ("traffic_log", "retain", "1y", 'traffic_log.retain: "1y" is not a span of time\n  fix: write seconds'),
-        ("traffic_log", "retain", 0, "traffic_log.retain: is out of range\n  fix: write more than 0"),
+        ("traffic_log", "retain", "1y", 'traffic_log.retain: "1y" is not a span of time\n  fix: write a text'),
+        ("traffic_log", "retain", "0d", "traffic_log.retain: is out of range\n  fix: write more than 0"),
+        ("traffic_log", "retain", 400, 'traffic_log.retain: 400 has no unit\n  fix: write "400d" for days'),
+        ("traffic_log", "rotate", {"age": 1}, 'traffic_log.rotate.age: 1 has no unit\n  fix: write "1d" for days'),
         (
             "traffic_log",
             "token",

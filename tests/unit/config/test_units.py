@@ -29,9 +29,9 @@ def test_anything_else_is_no_size(written):
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [(90, 90.0), (0.5, 0.5), ("90s", 90.0), ("30m", 1800.0), ("12 h", 43200.0), ("400d", 34560000.0)],
+    [("0.5s", 0.5), ("90s", 90.0), ("30m", 1800.0), ("12 h", 43200.0), ("400d", 34560000.0)],
 )
-def test_an_age_is_seconds_or_a_text_with_a_unit(written, seconds):
+def test_an_age_is_a_text_with_a_unit(written, seconds):
     """Spans of time are seconds, minutes, hours or days."""
     assert units.parse_age(written) == seconds
 
@@ -41,6 +41,31 @@ def test_anything_else_is_no_age(written):
     """A number without a unit in quotes is refused as much as an unknown unit."""
     with pytest.raises(UnitError, match="is not a span of time"):
         units.parse_age(written)
+
+
+@pytest.mark.parametrize("written", [400, 0, 1.5])
+def test_an_age_without_a_unit_is_refused(written):
+    """Whoever writes 400 for a year's audit in days must not have it removed after seven minutes."""
+    with pytest.raises(UnitError) as caught:
+        units.parse_age(written)
+
+    assert caught.value.problem == f"{written} has no unit"
+    assert caught.value.fix == f'write "{written}d" for days, or "{written}s" for seconds'
+
+
+@pytest.mark.parametrize(
+    ("size", "written"), [(0, "0 B"), (1000, "1000 B"), (65_536, "64 KiB"), (1_572_864, "1536 KiB"), (2**31, "2 GiB")]
+)
+def test_a_size_is_written_so_that_it_can_be_read_again(size, written):
+    """In the largest unit that is exact."""
+    assert units.build_size(size) == written
+    assert units.parse_size(written) == size
+
+
+@pytest.mark.parametrize("written", ["400d", "36h", "90m", "61s", "0.5s"])
+def test_an_age_is_written_so_that_it_can_be_read_again(written):
+    """In the largest unit that is exact."""
+    assert units.build_age(units.parse_age(written)) == written
 
 
 @pytest.mark.parametrize("written", ["10.20.0.0/16", "10.20.3.4", "fd00::/8", "::1", "10.0.0.0/255.0.0.0"])
