@@ -22,6 +22,8 @@ resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
 printable   text that a terminal can be shown
 logs        the operational log, on standard error
+disk        what keeps a file from being written, and the fix
+lock        one proxy at a time for one file
 process     what the process asks of Python and libc
 descriptors  how many files and sockets may be open
 program     how it is called from here

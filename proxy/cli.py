@@ -2,7 +2,7 @@
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
-after a signal; 1 failed; 2 configuration or arguments.
+after a signal; 1 failed, or records were lost at the stop; 2 configuration or arguments.
 """
 # ruff: noqa: PLC0415 (imports inside commands are the rule of this file)
 
@@ -47,7 +47,8 @@ try it, without any credentials:
 
 _SERVE = """\
 Run the proxy until it is told to stop.  SIGTERM or SIGINT drains: no new connections, what is under way finishes,
-the log is written to its end, exit code 0.  A second signal stops at once.
+the log is written to its end, exit code 0; 1 if records of it are lost, which `log.lost` then counts.  A second signal
+stops at once.
 
 Without a file, the built-in profile serves 127.0.0.1:8080 from these environment variables:
   RAPIDSOS_ENVIRONMENT       sandbox or production

@@ -6,7 +6,6 @@ log file and admin password are set here.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 import socket
@@ -23,6 +22,7 @@ from proxy.config.problems import Problems
 from proxy.config.secret import Secret
 from proxy.errors import ConfigError
 from proxy.exchange import OK
+from proxy.lock import FileLock
 from proxy.printable import escape_unprintable
 from proxy.program import PROGRAM
 from proxy.service import run
@@ -127,8 +127,8 @@ class Demo:
 def prepare_demo(ports: Ports, directory: Path, program: str = PROGRAM) -> Iterator[Demo]:
     """Check the ports, choose the log's place, and load the configuration, for the length of a block.
 
-    The log goes under ``directory``; where that cannot be written, to a temporary one that is removed at the end.
-    ``program`` is how the lines to copy call it.
+    The log goes under ``directory``; where that cannot be written, or has another demo's, to a temporary one that is
+    removed at the end.  ``program`` is how the lines to copy call it.
 
     Raises:
         ConfigError: If a port is taken.
@@ -258,13 +258,16 @@ def _is_free(port: int) -> bool:
 
 
 def _find_place(directory: Path) -> Path | None:
-    """Return the directory for the log under ``directory``; None where it cannot be written."""
+    """Return the directory for the log under ``directory``; None where it cannot be written, or another demo does."""
     place = directory / LOG_DIRECTORY
+    lock = FileLock(place / LOG_FILE)
     try:
         place.mkdir(mode=0o700, exist_ok=True)
+        lock.take()
     except OSError:
         return None
-    return place if os.access(place, os.W_OK | os.X_OK) else None
+    lock.release()  # for the log that is about to take it
+    return place
 
 
 def _choose_colour(outcome: str, status: int) -> str:

@@ -1,6 +1,7 @@
 """The running proxy: everything built from the configuration, started in order, drained and stopped in order.
 
-Started from the log outwards: by the time a client can connect, its exchange can be recorded.  Stopped from the
+Started from the log outwards: by the time a client can connect, its exchange can be recorded.  Only the ports are
+taken before that, so that a second proxy learns that the first one runs before it touches its files.  Stopped from the
 clients inwards: the log is the last to close, so that every exchange is in it.
 """
 
@@ -25,7 +26,7 @@ from proxy.errors import ConfigError
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
-from proxy.relay.listener import ListeningSocket, build_bind_error, listen
+from proxy.relay.listener import ListeningSocket, bind, build_bind_error
 from proxy.resolver import Resolver
 from proxy.rotation import Rotation
 from proxy.tasks import Tasks
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from proxy.tokens.token import CredentialStatus
 
 log = structlog.get_logger(__name__)
+
+DRAINED = 0
+LOST = 1
+"""Exit codes: everything was done and recorded; records are missing from the end of the log."""
 
 
 class Service:
@@ -111,29 +116,33 @@ class Service:
         self._doors: list[Door | ControlSocket] = []
         self._control = control
         self._tasks = Tasks()
+        self._is_listening = False
         self._is_stopped = False
         self._started_at = time.time()
         self._version = find_version()
 
     async def start(self) -> None:
-        """Open the log, fetch tokens, listen.
+        """Take the ports, open the log, fetch tokens, listen.
 
         Raises:
-            ConfigError: If a port or the log cannot be had, or aiohttp is unsafe; nothing is left open then.
+            ConfigError: If a port, the log or the store cannot be had, or aiohttp is unsafe; nothing is left open then.
         """
         check_aiohttp()
         try:
-            await self._log.start()
+            for listener in self._config.listener:
+                self.listeners.append(await bind(listener, self._relay))
             await self._open_doors()
+            await self._log.start()
             await self._sources.start()
             self._rotation.start()
-            for listener in self._config.listener:
-                self.listeners.append(await listen(listener, self._relay))
             if self._control is not None:
                 await self._open_control(self._control)
+            for listening in self.listeners:
+                await listening.listen()
         except BaseException:
             await self.stop()
             raise
+        self._is_listening = True
         _ = self._tasks.keep(self._relay.sweep, name="relay.sweep")
         log.info("service.started", listeners=len(self.listeners), routes=len(self._config.route))
 
@@ -168,7 +177,7 @@ class Service:
         return ProxyStatus(
             version=self._version,
             started_at=self._started_at,
-            listening=len(self.listeners) == len(self._config.listener) and not relay.is_draining,
+            listening=self._is_listening and not relay.is_draining,
             draining=relay.is_draining,
             in_flight=relay.occupancy.in_flight,
             client_connections=relay.occupancy.connections,
@@ -178,6 +187,11 @@ class Service:
             log=self._log.stats(),
             store=self._sources.store_status(),
         )
+
+    @property
+    def lost_records(self) -> int:
+        """How many records could not be written at the stop; 0 before it."""
+        return self._log.lost
 
     def _renew(self, config: Config, credentials: Iterable[str]) -> None:
         """Use secrets that have changed; until they are hidden, nothing may send them anywhere."""
@@ -263,7 +277,7 @@ async def run(
         control: Where commands ask; None: nowhere.
 
     Returns:
-        The exit code: 0 once drained.
+        The exit code: 0 once drained, 1 if records were lost at the stop.
 
     Raises:
         ConfigError: If it cannot be started as configured.
@@ -272,7 +286,7 @@ async def run(
     allow_descriptors(count_descriptors(config))
     service = Service(config, observers, learn=learn, control=control)
     if not await _start(service, signals):
-        return 0
+        return DRAINED
     try:
         settle_process()
         announce(describe_service(service, config))
@@ -280,7 +294,7 @@ async def run(
         await _drain(service, signals)
     finally:  # whatever went wrong: what has been recorded is written
         await service.stop()
-    return 0
+    return LOST if service.lost_records else DRAINED
 
 
 async def _start(service: Service, signals: StopSignals) -> bool:

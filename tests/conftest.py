@@ -75,7 +75,7 @@ class HealthyProxy:
             client_connections=7,
             credentials=(self.credential,),
             pools=(PoolSnapshot("https://up.example", idle=4, busy=2),),
-            log=LogStats(queue_bytes=512, written=90, dropped=1, redactions=5, error=None),
+            log=LogStats(queue_bytes=512, written=90, dropped=1, redactions=5, error=None, refusing=False),
             store=MemoryStore().status(),
         )
 

@@ -1,7 +1,8 @@
 """``/live`` and ``/ready``: two questions of a probe, with two different answers.
 
-``/live`` asks whether the process serves; a proxy that drains, or has no token, is alive, and a restart would only
-cut its exchanges.  ``/ready`` asks whether a new exchange sent here now could succeed.
+``/live`` asks whether the process serves; a proxy that drains, has no token or refuses requests is alive, and a restart
+would only cut its exchanges and lose what waits for the log.  ``/ready`` asks whether a new exchange sent here now
+could succeed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def unready_reasons(status: ProxyStatus) -> list[str]:
         reasons.append("not every listener accepts connections yet")
     if not any(credential.usable for credential in status.credentials):
         reasons.append("no credential is usable")
+    if status.log.refusing:
+        reasons.append('the traffic log cannot take records, and traffic_log.when_full = "refuse"')
     return reasons
 
 

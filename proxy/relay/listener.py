@@ -1,6 +1,7 @@
 """The sockets that clients connect to.
 
-The rule of this file: a port that cannot be had is an error of the configuration, told before anything is served.
+The rule of this file: a port that cannot be had is an error of the configuration, told before anything is served.  It
+is taken first and opened last: what stands between, as the log of a proxy that runs already, is not touched in vain.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class ListeningSocket:
         port: The port it has; of use where the configuration asked for port 0.
     """
 
-    def __init__(self, name: str, host: str, server: asyncio.Server) -> None:
-        """Wrap a server that listens."""
+    def __init__(self, name: str, address: SocketAddress, server: asyncio.Server) -> None:
+        """Wrap a server that has its address, and does not listen yet."""
         self.name = name
-        self.host = host
+        self.host = address.host
         self.port: int = server.sockets[0].getsockname()[1]
+        self._address = address
         self._server = server
 
     def __repr__(self) -> str:
@@ -47,13 +49,24 @@ class ListeningSocket:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
+    async def listen(self) -> None:
+        """Start to accept connections.
+
+        Raises:
+            ConfigError: If another process has begun to listen there meanwhile.
+        """
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            raise build_bind_error(_name_key(self.name), self._address, error) from error
+
     def close(self) -> None:
         """Accept no further connection; those open stay."""
         self._server.close()
 
 
-async def listen(listener: Listener, relay: Relay) -> ListeningSocket:
-    """Start to accept connections.
+async def bind(listener: Listener, relay: Relay) -> ListeningSocket:
+    """Take the address of a listener; nobody can connect before it is told to ``listen``.
 
     Raises:
         ConfigError: If the address cannot be bound.
@@ -61,12 +74,19 @@ async def listen(listener: Listener, relay: Relay) -> ListeningSocket:
     address = listener.bind
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(relay, listener.name), address.host, address.port, backlog=BACKLOG
+            lambda: ClientConnection(relay, listener.name),
+            address.host,
+            address.port,
+            backlog=BACKLOG,
+            start_serving=False,
         )
     except OSError as error:
-        where = f"listener {listener.name}: bind"
-        raise build_bind_error(where, address, error) from error
-    return ListeningSocket(listener.name, address.host, server)
+        raise build_bind_error(_name_key(listener.name), address, error) from error
+    return ListeningSocket(listener.name, address, server)
+
+
+def _name_key(listener: str) -> str:
+    return f"listener {listener}: bind"
 
 
 def build_bind_error(where: str, bind: SocketAddress, error: OSError) -> ConfigError:

@@ -8,13 +8,15 @@ it and nowhere else; a token whose times cannot be true, since a clock was stepp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from proxy.errors import StoreError
+from proxy.disk import find_fix
+from proxy.errors import ConfigError, StoreError
 from proxy.tasks import Tasks
 from proxy.threads import in_thread
 from proxy.tokens.store import Claim, StoreStatus, Turn
@@ -39,8 +41,9 @@ LAST_WRITE_S: Final = 2.0
 """At the end; a disk that hangs must not keep the proxy from stopping."""
 THREAD: Final = "token-file"
 DEFECT_FIX: Final = "report it, with what is told here: it is a defect of the proxy"
-WRITE_FIX: Final = "make room on the disk, and let the proxy's user write to the file's directory"
 HANG_FIX: Final = "look after the disk that the file is on, or name a file on another one"
+
+MEANWHILE: Final = "tokens are kept in memory alone: a restart has to fetch new ones"
 
 Entries = dict[str, dict[str, Any]]
 
@@ -86,17 +89,24 @@ class FileStore:
         """Read the file; one that cannot be read is left as it is, and nothing is stored.
 
         A disk that hangs is waited for a short while.  If the file is read after all, ``on_return`` is called.
+
+        Raises:
+            ConfigError: If another proxy has it.
         """
         reading = self._tasks.start(self._read(on_return), name="store.read")
         await asyncio.wait({reading}, timeout=self._read_s)
         if not reading.done():
             self._lose(f"could not be read within {self._read_s:g} s", HANG_FIX)
+        elif (refusal := reading.result()) is not None:
+            raise refusal
 
     async def stop(self) -> None:
-        """Write what has not been written."""
+        """Write what has not been written, and let another proxy have the file."""
         await self._tasks.stop()
         if self._is_read and self._changed.is_set():
             await self._write(self._last_write_s)
+        with contextlib.suppress(OSError):  # of a disk that hangs; the end of the process gives it back
+            await in_thread(self._file.release, name=THREAD, limit_s=self._last_write_s)
 
     async def agree(self, key: TokenKey, mine: StoredToken | None) -> StoredToken | None:
         """Have ``mine`` written soon, if it is newer than what is stored; return the newer one."""
@@ -129,13 +139,19 @@ class FileStore:
         issued_at = read_number(entry, "issued_at") if isinstance(entry, dict) else None
         return None if issued_at is None else parse_token(entry, self._wall() - issued_at)
 
-    async def _read(self, on_return: Callable[[], None]) -> None:
+    async def _read(self, on_return: Callable[[], None]) -> ConfigError | None:
+        """Take and read the file; return why the proxy must not start, if another has it."""
         try:
-            content = await in_thread(self._file.read, name=THREAD)
+            content = await in_thread(partial(_take, self._file), name=THREAD)
             document = parse_json(content) if content is not None else {}
+        except BlockingIOError as error:
+            problem, fix = error.strerror or "", find_fix(error.errno)
+            self._leave(StoreError(f"is {problem}", fix))
+            where = "store.file"
+            return ConfigError(where, f"{self._file.path} is {problem}", fix)
         except Exception as error:  # noqa: BLE001 (whatever it is, the proxy must do without what is stored)
             self._leave(error)
-            return
+            return None
         tokens = document.get("tokens") if isinstance(document, dict) else None
         # What was put there while it was read is of this process, and so the newer one.
         self._entries = (tokens if isinstance(tokens, dict) else {}) | self._entries
@@ -144,6 +160,7 @@ class FileStore:
         if self._error is not None:
             self._recover()
             on_return()
+        return None
 
     async def _write_changes(self) -> None:
         while True:
@@ -189,7 +206,8 @@ class FileStore:
         self._failures += 1
         if self._error is None:
             defect = None if isinstance(error, OSError) else error
-            log.warning("store.lost", file=str(self._file.path), problem=problem, fix=fix, exc_info=defect)
+            where = str(self._file.path)
+            log.warning("store.lost", file=where, problem=problem, meanwhile=MEANWHILE, fix=fix, exc_info=defect)
         self._error = problem
 
     def _recover(self) -> None:
@@ -201,7 +219,12 @@ class FileStore:
 def _find_fix(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return HANG_FIX
-    return WRITE_FIX if isinstance(error, OSError) else DEFECT_FIX
+    return find_fix(error.errno) if isinstance(error, OSError) else DEFECT_FIX
+
+
+def _take(file: SealedFile) -> bytes | None:
+    file.hold()
+    return file.read()
 
 
 def _describe(error: Exception) -> str:

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from proxy.errors import StoreError
+from proxy.lock import FileLock
 from proxy.tokens.seal import Sealer, SealError
 
 if TYPE_CHECKING:
@@ -33,7 +34,30 @@ class SealedFile:
         """Open nothing yet."""
         self.path = path
         self._sealer = sealer
+        self._file_lock = FileLock(path)
         self._lock = threading.Lock()
+
+    def hold(self) -> None:
+        """Take the path for this process alone; a process that reads and replaces it whole undoes another's.
+
+        Where that cannot be, as in a directory that is missing, ``write`` tries again.
+
+        Raises:
+            BlockingIOError: If another proxy has it.
+        """
+        with self._lock:
+            try:
+                self._file_lock.take()
+            except BlockingIOError:
+                raise
+            except OSError:
+                return
+
+    def release(self) -> None:
+        """Let another process have the path; a write that hangs keeps it, until the process ends."""
+        if self._lock.acquire(blocking=False):
+            self._file_lock.release()
+            self._lock.release()
 
     def read(self) -> bytes | None:
         """Read and decrypt; None where there is no file, or an empty one.
@@ -60,10 +84,11 @@ class SealedFile:
         """Encrypt, and replace the file.
 
         Raises:
-            OSError: If it could not be replaced; what was there before is still there.
+            OSError: If it could not be replaced, or another proxy has it; what was there before is still there.
         """
         sealed = self._sealer.seal(NAME, data)
         with self._lock:  # a write that was given up may still be under way when the next one begins
+            self._file_lock.take()
             self._replace(sealed)
 
     def _read_sealed(self) -> bytes:

@@ -20,6 +20,7 @@ import structlog
 from proxy.config.inventory import find_configured
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
+from proxy.disk import find_fix
 from proxy.errors import ConfigError, LogFull
 from proxy.threads import in_thread
 from proxy.tokens.token import build_basic_token
@@ -49,13 +50,23 @@ FREE_AT = 0.5
 """Share below which they are let in again, and below which a loss counts as over."""
 LOOK_AGAIN_S = 1.0
 """After a loss, until it is looked whether there is room to tell of it."""
-_FIXES = {
-    errno.ELOOP: 'it is a symbolic link: set the path that it leads to (for /dev/stdout, "-")',
-    errno.ENXIO: "it is a FIFO that nobody reads, or a socket: start its reader first",
-    errno.EISDIR: "it is a directory: set the path of a file in it",
-    errno.EPERM: f"it must be of mode {MODE:04o}, as it holds live tokens: let it belong to the proxy's user",
+TOO_SLOW = "the sink is too slow"
+MODE_FIX = f"it must be of mode {MODE:04o}, as it holds live tokens: let it belong to the proxy's user"
+ROOM_FIX = "before the next stop, do what log.failed advised; if the sink was too slow, find a faster disk"
+MISSING = {
+    "drop": "so many records are missing from the log since then",
+    "refuse": "so many records are missing from the log since then, of refused requests first of all",
 }
-"""By what the system says, and else."""
+LOSS_FIXES = {
+    "drop": 'do what log.failed advises, find a faster disk, or refuse requests: traffic_log.when_full = "refuse"',
+    "refuse": "do what log.failed advises; if the sink is too slow, find a faster disk",
+}
+"""What a loss means and what to do, by ``traffic_log.when_full``."""
+ENDINGS = {
+    "killed": "the proxy before this was killed: what it had not written yet is missing",
+    "torn": "the proxy before this was killed in the middle of a record: that one is cut, and others may be missing",
+}
+"""What ``rotate.read_ending`` means for whoever reads the log."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +81,7 @@ class LogStats:
         dropped: Records lost since there was no room in the queue.
         redactions: How often a secret was masked by value.
         error: Why nothing can be written now, in the system's words; None while all is well.
+        refusing: Whether requests are refused because of it.
     """
 
     queue_bytes: int
@@ -77,10 +89,15 @@ class LogStats:
     dropped: int
     redactions: int
     error: str | None
+    refusing: bool
 
 
 class TrafficLog:
-    """Writes the record of everything that passes; an Observer."""
+    """Writes the record of everything that passes; an Observer.
+
+    Attributes:
+        lost: Records that could not be written at the stop; 0 before it.
+    """
 
     def __init__(
         self,
@@ -101,9 +118,10 @@ class TrafficLog:
             sink: Instead of the one that the settings name.
         """
         self._path = settings.path
+        self._missing, self._loss_fix = MISSING[settings.when_full], LOSS_FIXES[settings.when_full]
         self._wall = wall
         self._sink = sink or _build_sink(settings, wall)
-        self._writer = Writer(self._sink, max_bytes=queue_bytes)
+        self._writer = Writer(self._sink, max_bytes=queue_bytes, when_full=settings.when_full)
         shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password)
         self._builder = RecordBuilder(cap=settings.bodies, shows_tokens=shows_tokens, mask=settings.mask)
         self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=shows_tokens)
@@ -112,6 +130,7 @@ class TrafficLog:
         self._free_bytes = queue_bytes * FREE_AT
         self._is_full = False
         self._refusals = 0
+        self.lost = 0
         self._failed = 0
         self._withheld = 0
         self._reported = 0
@@ -124,11 +143,12 @@ class TrafficLog:
 
     @property
     def is_full(self) -> bool:
-        """Whether requests must be refused until the disk has caught up."""
+        """Whether requests must be refused until the disk takes records again, and has caught up."""
         if self._full_bytes is None:
             return False
         queued = self._writer.queued_bytes
-        self._is_full = queued > (self._free_bytes if self._is_full else self._full_bytes)
+        is_behind = queued > (self._free_bytes if self._is_full else self._full_bytes)
+        self._is_full = is_behind or self._writer.error is not None
         if not self._is_full:
             self._refusals = 0
         return self._is_full
@@ -136,7 +156,10 @@ class TrafficLog:
     def stats(self) -> LogStats:
         """Return the counts at this moment."""
         writer = self._writer
-        return LogStats(writer.queued_bytes, writer.written, self._dropped, self._renderer.redactions, writer.error)
+        redactions = self._renderer.redactions
+        return LogStats(
+            writer.queued_bytes, writer.written, self._dropped, redactions, writer.error, refusing=self.is_full
+        )
 
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; called before anything uses them."""
@@ -146,22 +169,20 @@ class TrafficLog:
         """Open the sink and begin to write.
 
         Raises:
-            ConfigError: When the file cannot be opened.
+            ConfigError: When the file cannot be opened, or another proxy writes to it.
         """
         try:
             previous = await in_thread(self._sink.open, name=ASIDE)
         except OSError as error:
-            problem = f"{self._path} cannot be opened ({error.strerror})"
-            fix = _FIXES.get(error.errno or 0, "create its directory and let the proxy's user write there")
-            where = "traffic_log.path"
-            raise ConfigError(where, problem, f"{fix}, or set another path") from error
+            await in_thread(self._sink.close, name=ASIDE)
+            raise _build_open_error(self._path, error) from error
         self._writer.start()
         self._records.log_changed("log.started", previous=previous, pid=os.getpid())
-        if previous in {"killed", "torn"}:
-            log.warning("log.unclean", path=self._path, previous=previous)
+        if previous in ENDINGS:
+            log.warning("log.unclean", path=self._path, previous=previous, meaning=ENDINGS[previous])
 
     async def stop(self) -> None:
-        """Write everything queued, for up to ``STOP_S``; what is lost then is told on standard error."""
+        """Write everything queued, for up to ``STOP_S``; what is lost then is counted, and told on standard error."""
         if not self._writer.is_started:
             return
         if self._timer is not None:
@@ -169,9 +190,10 @@ class TrafficLog:
         if self._lost_since is not None:
             self._report_loss(self._lost_since)
         self._records.log_changed(STOPPED, dropped=self._dropped)
-        left = await in_thread(partial(self._writer.stop, STOP_S), name=ASIDE)
-        if left:
-            log.error("log.lost", records=left, path=self._path, error=self._writer.error or "the sink is too slow")
+        self.lost = await in_thread(partial(self._writer.stop, STOP_S), name=ASIDE)
+        if self.lost:
+            reason = self._writer.error or TOO_SLOW
+            log.error("log.lost", records=self.lost, path=self._path, error=reason, fix=ROOM_FIX)
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Log a closed exchange."""
@@ -218,8 +240,10 @@ class TrafficLog:
             self._timer = None
         if self._lost_since is None:
             self._lost_since = self._wall()
-            log.error("log.overflowed", path=self._path, error=self._writer.error or "the sink is too slow")
-        elif self._writer.queued_bytes < self._free_bytes:
+            meanwhile = "records are lost, and counted; log.dropped will say how many"
+            reason = self._writer.error or TOO_SLOW
+            log.error("log.overflowed", path=self._path, error=reason, meanwhile=meanwhile, fix=self._loss_fix)
+        elif self._writer.error is None and self._writer.queued_bytes < self._free_bytes:
             self._report_loss(self._lost_since)
             return
         self._timer = asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._watch_loss)
@@ -228,8 +252,10 @@ class TrafficLog:
         count = self._dropped - self._reported
         self._reported += count
         self._lost_since = None
-        self._records.log_changed("log.dropped", count=count, since=self._builder.build_timestamp(since))
-        log.warning("log.dropped", count=count, path=self._path)
+        begun = self._builder.build_timestamp(since)
+        self._records.log_changed("log.dropped", count=count, since=begun)
+        fix = self._loss_fix
+        log.warning("log.dropped", count=count, since=begun, path=self._path, meaning=self._missing, fix=fix)
 
 
 def find_secrets(config: Config) -> Iterator[Secret]:
@@ -245,6 +271,14 @@ def find_secrets(config: Config) -> Iterator[Secret]:
         if username is not None and password is not None:
             value = build_basic_token(username, password).authorization
             yield Secret(value.removeprefix("Basic "), password.origin)
+
+
+def _build_open_error(path: str, error: OSError) -> ConfigError:
+    where = "traffic_log.path"
+    if isinstance(error, BlockingIOError):
+        return ConfigError(where, f"{path} is {error.strerror}", find_fix(error.errno))
+    fix = MODE_FIX if error.errno == errno.EPERM else find_fix(error.errno)
+    return ConfigError(where, f"{path} cannot be opened ({error.strerror})", f"{fix}, or set another path")
 
 
 def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:

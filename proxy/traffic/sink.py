@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from proxy.config.units import build_age
+from proxy.disk import find_fix
+from proxy.lock import FileLock
 from proxy.traffic.rotate import SAFE, find_expired, read_ending, read_first_moment, rotated_path
 
 if TYPE_CHECKING:
@@ -32,6 +35,11 @@ log = structlog.get_logger(__name__)
 
 class Sink(Protocol):
     """Takes whole lines, a part at a time."""
+
+    @property
+    def path(self) -> str:
+        """Where they go, as the configuration names it."""
+        ...
 
     def open(self) -> str:
         """Open, and return how the log ended before: see ``rotate.read_ending``."""
@@ -56,6 +64,11 @@ class StreamSink:
     def __init__(self, descriptor: int = STDOUT) -> None:
         """Write to ``descriptor``."""
         self._descriptor = descriptor
+
+    @property
+    def path(self) -> str:
+        """Standard output, as the configuration names it."""
+        return "-"
 
     def open(self) -> str:
         """Nothing is known of what was written before."""
@@ -95,6 +108,7 @@ class FileSink:
             wall: Seconds since the epoch.
         """
         self._path = path
+        self._lock = FileLock(path)
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._retain_s = retain_s
@@ -107,6 +121,11 @@ class FileSink:
         self._rotate_not_before = 0.0
         self._is_mid_line = False
 
+    @property
+    def path(self) -> str:
+        """Where the file in use is; those put aside stand beside it."""
+        return str(self._path)
+
     def __repr__(self) -> str:
         """Show the path and the size."""
         return f"<FileSink {self._path} {self._size} bytes>"
@@ -115,9 +134,15 @@ class FileSink:
         """Open or create the file; a line that a crash has torn is ended, so that the next one begins clean.
 
         A file that others may read is closed to them.  What is no file, as a FIFO that has a reader, is written to, and
-        neither rotated nor synced.
+        neither locked nor rotated nor synced.
+
+        Raises:
+            BlockingIOError: If another proxy writes to it.
+            OSError: If it cannot be written.
         """
-        self.close()
+        self._close_file()
+        if not self._path.exists() or self._path.is_file():
+            self._lock.take()
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE, MODE)
         os.set_blocking(self._descriptor, True)
         status = os.fstat(self._descriptor)
@@ -153,7 +178,13 @@ class FileSink:
         return written
 
     def close(self) -> None:
-        """Close, with everything on the disk."""
+        """Close, with everything on the disk, and let another proxy have the path."""
+        try:
+            self._close_file()
+        finally:
+            self._lock.release()
+
+    def _close_file(self) -> None:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             try:
@@ -190,16 +221,22 @@ class FileSink:
             self._path.rename(aside)
         except OSError as error:
             self._rotate_not_before = now + RETRY_ROTATION_S
-            log.warning("log.rotation_failed", path=str(self._path), error=error.strerror)
+            meanwhile = f"the file goes on growing; tried again in {RETRY_ROTATION_S:.0f} s"
+            fix = find_fix(error.errno)
+            log.warning("log.rotation_failed", path=self.path, error=error.strerror, meanwhile=meanwhile, fix=fix)
             return False
         self.open()
         log.info("log.rotated", path=str(self._path), to=aside.name)
         return True
 
     def _remove_expired(self) -> None:
+        retain = build_age(self._retain_s)
         try:
             for path in find_expired(self._path, self._wall() - self._retain_s):
                 path.unlink(missing_ok=True)
-                log.info("log.removed", path=str(path), reason="older than traffic_log.retain")
+                reason = f"it was put aside more than {retain} ago, which is traffic_log.retain"
+                log.info("log.removed", path=str(path), reason=reason)
         except OSError as error:
-            log.warning("log.removal_failed", path=str(self._path), error=error.strerror)
+            meanwhile = f"files put aside more than {retain} ago (traffic_log.retain) are still there"
+            fix = find_fix(error.errno)
+            log.warning("log.removal_failed", path=self.path, error=error.strerror, meanwhile=meanwhile, fix=fix)

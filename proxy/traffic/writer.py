@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.disk import find_fix
+
 if TYPE_CHECKING:
     from proxy.traffic.sink import Sink
 
@@ -20,6 +22,12 @@ FLUSH_S = 0.25
 BATCH_BYTES = 262_144
 RETRY_S = 1.0
 """Between two tries at a sink that takes nothing."""
+
+MEANWHILE = {
+    "drop": "records wait in memory, up to limits.log_queue; those beyond it are dropped, and counted",
+    "refuse": "requests are refused (503) until it can be written; records wait in memory, up to limits.log_queue",
+}
+"""What a sink that fails means, by ``traffic_log.when_full``."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +38,14 @@ class Writer:
     Attributes:
         dropped: Lines that found no room since the start.
         written: Lines in the sink.
-        error: Why the sink takes nothing now, in the system's words; None while it works.
+        error: Why the sink takes nothing now, in the system's words; None while it works, again from the moment on
+            that everything which had been tried is written.
     """
 
-    def __init__(self, sink: Sink, *, max_bytes: int, name: str = "traffic-log") -> None:
-        """Hold up to ``max_bytes`` for ``sink``."""
+    def __init__(self, sink: Sink, *, max_bytes: int, when_full: str = "drop", name: str = "traffic-log") -> None:
+        """Hold up to ``max_bytes`` for ``sink``; ``when_full`` says what is told of a sink that fails."""
         self._sink = sink
+        self._meanwhile = MEANWHILE[when_full]
         self._max_bytes = max_bytes
         # A small queue must not be full before the thread has been woken.
         self._hurry_bytes = min(BATCH_BYTES, max_bytes // 2)
@@ -150,8 +160,8 @@ class Writer:
                 self._failed(error)
                 if not self._rest():
                     break
-            else:
-                self._worked()
+        else:
+            self._worked()
         self.written += batch.count(b"\n", 0, done)
         self._done_bytes += len(batch)
 
@@ -167,9 +177,10 @@ class Writer:
         reason = (error.strerror if isinstance(error, OSError) else None) or repr(error)
         if reason != self.error:
             self.error = reason
-            log.error("log.failed", sink=repr(self._sink), error=reason)
+            fix = find_fix(error.errno if isinstance(error, OSError) else None)
+            log.error("log.failed", path=self._sink.path, error=reason, meanwhile=self._meanwhile, fix=fix)
 
     def _worked(self) -> None:
         if self.error is not None:
             self.error = None
-            log.warning("log.recovered", sink=repr(self._sink))
+            log.warning("log.recovered", path=self._sink.path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.records import read_records
+from harness.running import until
 from harness.upstream import answering
 
 from proxy.errors import ConfigError
@@ -17,6 +19,9 @@ from proxy.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.running import RunningProxy
+
+GET = b"GET /api/x HTTP/1.1\r\nHost: proxy\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -110,3 +115,70 @@ async def test_a_fifo_that_nobody_reads_stops_the_start(in_front_of: Any, tmp_pa
     with pytest.raises(ConfigError, match=r"traffic_log\.path(.|\n)*start its reader first"):
         async with asyncio.timeout(10), in_front_of(answering(OK), traffic_log={"path": str(path)}):
             pass
+
+
+async def is_ready(proxy: RunningProxy) -> tuple[bool, list[str]]:
+    """Ask the admin listener whether the proxy is ready, and why it is not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.service.admin_url.rpartition(":")[2]))
+    writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
+    writer.close()
+    return answer["ready"], answer["reasons"]
+
+
+async def test_a_log_that_fails_has_requests_refused_at_once_if_told_to(
+    in_front_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when the queue is full; what was answered before is kept, and once it is written they are served."""
+    monkeypatch.setattr("proxy.traffic.writer.RETRY_S", 0.01)
+    directory = tmp_path / "log"
+    directory.mkdir()
+    section = {"path": str(directory / "traffic.jsonl"), "when_full": "refuse"}
+    async with in_front_of(answering(OK), traffic_log=section) as proxy:
+        ready = await is_ready(proxy)
+        shutil.rmtree(directory)
+        answered = await proxy.talk(GET)
+        await until(lambda: proxy.service.status().log.refusing)
+        refused = [await proxy.talk(GET) for _ in range(3)]
+        unready = await is_ready(proxy)
+        at_upstream = b"".join(peer.received for peer in proxy.upstream.peers).count(b"GET /x ")
+        directory.mkdir()
+        await until(lambda: not proxy.service.status().log.refusing)
+        served = await proxy.talk(GET)
+        ready_again = await is_ready(proxy)
+        await proxy.stop()
+        events = [json.loads(line) for line in (directory / "traffic.jsonl").read_text().splitlines()]
+    outcomes = [event["outcome"] for event in events if event["event"] == "exchange.closed"]
+
+    assert (ready, ready_again) == ((True, []), (True, []))
+    assert answered.endswith(b"ok")
+    assert [answer.split()[1] for answer in refused] == [b"503"] * 3
+    assert at_upstream == 1
+    assert unready == (False, ['the traffic log cannot take records, and traffic_log.when_full = "refuse"'])
+    assert served.endswith(b"ok")
+    assert outcomes == ["ok", "refused", "ok"]
+    assert [event["count"] for event in events if event["event"] == "log.dropped"] == [2]
+
+
+async def test_a_log_that_fails_has_no_request_refused_by_default(
+    in_front_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy stays ready, and what waited in memory is written once it can be."""
+    monkeypatch.setattr("proxy.traffic.writer.RETRY_S", 0.01)
+    directory = tmp_path / "log"
+    directory.mkdir()
+    async with in_front_of(answering(OK), traffic_log={"path": str(directory / "traffic.jsonl")}) as proxy:
+        shutil.rmtree(directory)
+        answers = [await proxy.talk(GET)]
+        await until(lambda: proxy.service.status().log.error is not None)
+        ready = await is_ready(proxy)
+        answers += [await proxy.talk(GET) for _ in range(3)]
+        directory.mkdir()
+        await proxy.recorder.wait_exchanges(4)
+        await until(lambda: proxy.service.status().log.error is None)
+        await proxy.stop()
+        records = read_records(directory / "traffic.jsonl")
+
+    assert all(answer.endswith(b"ok") for answer in answers)
+    assert ready == (True, [])
+    assert [record["outcome"] for record in records] == ["ok"] * 4

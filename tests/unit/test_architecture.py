@@ -32,6 +32,7 @@ BANDS = {
         "proxy.config.secret",
         "proxy.config.translate",
         "proxy.config.units",
+        "proxy.disk",
         "proxy.doctor.certificate",
         "proxy.doctor.clock",
         "proxy.doctor.finding",
@@ -74,6 +75,7 @@ BANDS = {
     IO: (
         "proxy.config",
         "proxy.descriptors",
+        "proxy.lock",
         "proxy.process",
         "proxy.program",
         "proxy.relay",

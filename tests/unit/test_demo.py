@@ -14,6 +14,7 @@ from proxy.errors import ConfigError, NoRoute
 from proxy.exchange import REFUSED, Attempt, Exchange
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
+from proxy.lock import FileLock
 from proxy.tokens.token import TokenFetch
 
 FINGERPRINT = "0123456789ab"
@@ -173,6 +174,20 @@ def test_the_log_goes_elsewhere_when_it_must(ports, tmp_path):
         assert f"traffic log {demo.log_path}\n" in build_banner(demo)
 
     assert not place.exists()
+
+
+def test_the_log_of_another_demo_is_left_to_it(ports, tmp_path):
+    """A second one in the same directory, on other ports, has a place of its own."""
+    (tmp_path / ".demo").mkdir()
+    other = FileLock(tmp_path / ".demo" / "traffic.jsonl")
+    other.take()
+
+    with prepare_demo(ports, tmp_path) as demo:
+        assert Path(demo.log_path).parent.name.startswith(TEMPORARY_PREFIX)
+
+    other.release()
+    with prepare_demo(ports, tmp_path) as demo:
+        assert demo.log_path == str(tmp_path / ".demo" / "traffic.jsonl")
 
 
 @pytest.mark.parametrize(

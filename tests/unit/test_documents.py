@@ -15,14 +15,17 @@ from pathlib import Path
 
 import pytest
 from harness.tools import find_tool
+from prometheus_client import generate_latest
 
 import proxy
 from proxy import cli
 from proxy.admin.app import OPEN_PATHS
+from proxy.admin.metrics import ProxyCollector
 from proxy.config.load import load_config
 from proxy.config.sources import environment
 from proxy.control.table import HEAD
 from proxy.errors import ClientError, ExchangeError, TokenError, UpstreamError
+from proxy.exchange import Exchange
 from proxy.tokens.explain import NEXT_STEPS, TRIED_AGAIN
 from proxy.tokens.token import REFUSED
 
@@ -251,6 +254,16 @@ def test_the_state_of_tokens_has_the_columns_that_readme_shows():
 def test_the_admin_paths_without_a_login_are_the_open_ones():
     """A probe that README points at one is answered."""
     assert set(re.findall(r"^\| `(/\w+)` \| no \|", README, re.MULTILINE)) == OPEN_PATHS
+
+
+def test_every_metric_that_readme_names_is_exposed(healthy_proxy):
+    """An alert on a name that is not there is never raised."""
+    healthy_proxy.tally.exchange_closed(Exchange("e-1", 0.0, 0.0, "cad", "127.0.0.1"))
+    exposed = set(re.findall(r"^# TYPE (\S+)", generate_latest(ProxyCollector(healthy_proxy)).decode(), re.MULTILINE))
+    named = set(re.findall(r"`(rapidsos_proxy_\w+)`", README))
+
+    assert len(named) >= 5
+    assert named - exposed == set()
 
 
 def test_the_changelog_begins_with_the_present_version():

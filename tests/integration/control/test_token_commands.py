@@ -39,7 +39,12 @@ NOBODY = 65_534
 
 
 def write_config(
-    path: Path, simulator: Simulator, admin: dict[str, Any] | None = None, secret: dict[str, Any] | None = None
+    path: Path,
+    simulator: Simulator,
+    admin: dict[str, Any] | None = None,
+    *,
+    secret: dict[str, Any] | None = None,
+    name: str = "proxy",
 ) -> str:
     """Write a configuration with a bearer credential and a Basic one; return its path for the command line.
 
@@ -48,6 +53,7 @@ def write_config(
         simulator: Where requests go.
         admin: The ``[admin]`` section.
         secret: Where the bearer credential's comes from.
+        name: Of the file, and of what it writes.
     """
     document = {
         "listener": [{"name": "cad", "bind": "127.0.0.1:0"}],
@@ -64,10 +70,10 @@ def write_config(
             {"name": name, "match": {"path": f"/{name}/"}, "upstream": simulator.url, "credential": name}
             for name in ("core", "lis")
         ],
-        "traffic_log": {"path": "traffic.jsonl"},
+        "traffic_log": {"path": f"{name}.jsonl"},
         "admin": {"bind": "127.0.0.1:0", "control": "c.sock"} if admin is None else admin,
     }
-    file = path / "proxy.toml"
+    file = path / f"{name}.toml"
     file.write_text(build_toml(document))
     return str(file)
 
@@ -141,7 +147,7 @@ async def test_refresh_brings_a_new_token(tmp_path: Path, simulator: Simulator) 
         code, out, err = await ask("refresh", "--config", config)
         after = (await ask_json(config))["core"]
         await program.stop()
-    records = [json.loads(line) for line in (tmp_path / "traffic.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (tmp_path / "proxy.jsonl").read_text().splitlines()]
 
     assert (code, err) == (0, "")
     assert f"core: calling {simulator.url}/oauth/token; {before['fingerprint']} serves meanwhile\n" in out
@@ -272,7 +278,8 @@ async def test_a_killed_proxys_socket_is_replaced_and_a_live_ones_is_not(tmp_pat
     was_left = (tmp_path / "c.sock").is_socket()
     async with serving(config):
         secrets = {"CORE_SECRET": "simulator-secret", "LIS_PASSWORD": "lis-c4nary"}
-        async with running_program("serve", "--config", config, **secrets) as second:
+        other = write_config(tmp_path, simulator, name="other")
+        async with running_program("serve", "--config", other, **secrets) as second:
             code = await second.wait()
         first = await ask("status", "--config", config, "--credential", "lis")
 

@@ -29,6 +29,19 @@ def test_each_condition_is_needed(healthy_proxy, changes, reason):
     assert unready_reasons(healthy_proxy.status()) == [reason]
 
 
+def test_a_log_that_has_requests_refused_makes_the_proxy_unready(healthy_proxy):
+    """A balancer sends them elsewhere; a log that fails and refuses none is a matter for an alert alone."""
+    log = healthy_proxy.status().log
+    healthy_proxy.change(log=dataclasses.replace(log, error="No space left on device"))
+    failing = unready_reasons(healthy_proxy.status())
+    healthy_proxy.change(log=dataclasses.replace(log, error="No space left on device", refusing=True))
+
+    assert failing == []
+    assert unready_reasons(healthy_proxy.status()) == [
+        'the traffic log cannot take records, and traffic_log.when_full = "refuse"'
+    ]
+
+
 def test_one_usable_credential_is_enough(healthy_proxy):
     """A credential that has no token does not take out of service the routes of one that has."""
     broken = dataclasses.replace(healthy_proxy.credential, name="edx", usable=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 import pytest
 from harness.running import until
 from structlog.testing import capture_logs
 
+from proxy.errors import ConfigError
 from proxy.tokens.file_store import FileStore
 from proxy.tokens.seal import Sealer
 from proxy.tokens.sealed_file import SealedFile
@@ -39,6 +41,13 @@ async def open_store(path, clock):
     yield open_store
     for store in stores:
         await store.stop()
+
+
+def write(path, content):
+    """Write a file as a process does that has ended since."""
+    file = SealedFile(path, Sealer(KEY))
+    file.write(content)
+    file.release()
 
 
 async def keep(store, name, token=TOKEN):
@@ -76,7 +85,39 @@ async def test_a_token_is_written_without_a_stop(open_store, path):
     await keep(store, "core")
     await until(path.exists)
 
-    assert (await (await open_store()).agree("core", None)).access_token == "a-token"
+    assert b"a-token" in await asyncio.to_thread(SealedFile(path, Sealer(KEY)).read)
+
+
+async def test_a_file_of_another_proxy_stops_the_start(open_store, path):
+    """Each would undo what the other has stored."""
+    await open_store()
+
+    with pytest.raises(ConfigError) as caught:
+        await open_store()
+
+    assert caught.value.where == "store.file"
+    assert caught.value.problem == f"{path} is in use by another proxy (pid {os.getpid()})"
+    assert caught.value.fix == "stop that one, or give this one a path of its own"
+
+
+async def test_a_missing_directory_is_told_as_one(tmp_path, clock):
+    """The proxy runs without a store, and the file is written once there is a directory."""
+    path = tmp_path / "none" / "tokens"
+    store = FileStore(SealedFile(path, Sealer(KEY)), wall=clock, retry_s=0.0)
+
+    with capture_logs() as logs:
+        await store.start(lambda: None)
+        await keep(store, "core")
+        await until(lambda: not store.status().usable)
+        path.parent.mkdir()
+        await until(lambda: store.status().usable)
+        await store.stop()
+
+    lost, recovered = logs
+    assert (lost["event"], recovered["event"]) == ("store.lost", "store.recovered")
+    assert lost["fix"] == "create its directory, writable by the proxy's user"
+    assert lost["meanwhile"] == "tokens are kept in memory alone: a restart has to fetch new ones"
+    assert path.exists()
 
 
 async def test_there_is_always_a_turn(open_store):
@@ -143,7 +184,7 @@ async def test_a_wrong_key_runs_without_a_store(open_store, path):
 @pytest.mark.parametrize("content", [b"[]", b"{}", b'{"tokens": 5}', b'{"tokens": {"core": 5}}', b"no json"])
 async def test_content_of_another_shape_has_no_tokens(open_store, path, content):
     """Sealed with the right key, and still not believed."""
-    await asyncio.to_thread(SealedFile(path, Sealer(KEY)).write, content)
+    await asyncio.to_thread(write, path, content)
 
     assert await (await open_store()).agree("core", None) is None
 
@@ -151,7 +192,7 @@ async def test_content_of_another_shape_has_no_tokens(open_store, path, content)
 async def test_content_without_times_has_no_tokens(open_store, path):
     """There is no telling how old they are."""
     content = build_json({"tokens": {"core": {"access_token": "a", "life_s": 60}}})
-    await asyncio.to_thread(SealedFile(path, Sealer(KEY)).write, content)
+    await asyncio.to_thread(write, path, content)
 
     assert await (await open_store()).agree("core", None) is None
 
@@ -168,6 +209,7 @@ async def test_a_disk_that_takes_nothing_is_told_once(open_store, path):
         lost = store.status()
         blocker.rmdir()
         await until(lambda: store.status().usable)
+    await store.stop()
 
     assert not lost.usable
     assert lost.last_error.startswith("cannot be written")
@@ -343,6 +385,7 @@ async def test_an_unexpected_error_does_not_end_the_writing(hang, open_store):
     with capture_logs() as logs:
         await keep(store, "core")
         await until(lambda: store.status().failures == 1 and store.status().usable)
+    await store.stop()
 
     assert [entry["event"] for entry in logs] == ["store.lost", "store.recovered"]
     assert logs[0]["problem"] == "cannot be written (LookupError)"

@@ -36,7 +36,7 @@ def test_its_bytes_show_nothing(file, path):
     file.write(b"the-content")
 
     assert b"content" not in path.read_bytes()
-    assert [item.name for item in path.parent.iterdir()] == ["tokens"]
+    assert sorted(item.name for item in path.parent.iterdir()) == [".tokens.lock", "tokens"]
 
 
 def test_no_file_is_no_content(file, path):
@@ -122,7 +122,7 @@ def test_what_a_crash_left_is_in_nobodys_way(file, path):
     file.write(b"content")
 
     assert file.read() == b"content"
-    assert [item.name for item in path.parent.iterdir()] == ["tokens"]
+    assert sorted(item.name for item in path.parent.iterdir()) == [".tokens.lock", "tokens"]
 
 
 def test_a_failed_write_leaves_what_was_there(file, path):
@@ -135,3 +135,19 @@ def test_a_failed_write_leaves_what_was_there(file, path):
         file.write(b"new")
 
     assert file.read() == b"content"
+
+
+def test_a_file_that_is_held_is_nobody_elses(file, path):
+    """Neither to hold nor to write, however often its holder replaces it; then it is free."""
+    other = SealedFile(path, Sealer(KEY))
+    file.hold()
+    file.write(b"content")
+
+    with pytest.raises(BlockingIOError, match=rf"in use by another proxy \(pid {os.getpid()}\)"):
+        other.hold()
+    with pytest.raises(BlockingIOError):
+        other.write(b"theirs")
+    assert file.read() == b"content"
+    file.release()
+    other.write(b"theirs")
+    assert file.read() == b"theirs"

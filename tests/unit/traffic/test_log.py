@@ -19,7 +19,7 @@ from proxy.config.sources import IN_FILE
 from proxy.errors import ConfigError
 from proxy.http.fields import build_section
 from proxy.tokens.token import TokenFetch
-from proxy.traffic.log import TrafficLog, find_secrets
+from proxy.traffic.log import ENDINGS, LOSS_FIXES, ROOM_FIX, TrafficLog, find_secrets
 
 FETCH = TokenFetch("core", "client_credentials", "https://h/t", "ok", 200, "", 0.1, "0123456789ab", 3600.0, "start")
 
@@ -118,7 +118,8 @@ async def test_a_restart_says_how_the_log_ended_before(make_log, path, events, c
     started, stopped = (json.loads(line) for line in path.read_text().splitlines()[-2:])
     assert (started["event"], started["previous"]) == ("log.started", previous)
     assert stopped["event"] == "log.stopped"
-    assert len(events.all("log.unclean")) == (previous != "stopped")
+    told = [event["meaning"] for event in events.all("log.unclean")]
+    assert told == [meaning for name, meaning in ENDINGS.items() if name == previous]
 
 
 async def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path):
@@ -150,6 +151,23 @@ async def test_what_no_log_can_be_written_to_stops_the_start(make_log, path, mak
 
     assert str(caught.value).startswith(f"traffic_log.path: {path} cannot be opened (")
     assert fix in str(caught.value)
+
+
+async def test_a_log_that_another_proxy_writes_stops_the_start(make_log, path):
+    """With its process; the records of the two would be mixed.  Once it has stopped, the path is free."""
+    first, second = make_log(), make_log()
+    await first.start()
+
+    with pytest.raises(ConfigError) as caught:
+        await second.start()
+
+    assert caught.value.where == "traffic_log.path"
+    assert caught.value.problem == f"{path} is in use by another proxy (pid {os.getpid()})"
+    assert caught.value.fix == "stop that one, or give this one a path of its own"
+    await first.stop()
+    assert names(path) == ["log.started", "log.stopped"]
+    await second.start()
+    await second.stop()
 
 
 async def test_start_and_stop_need_none_of_the_threads_of_the_loop(make_log, make_exchange, path):
@@ -254,7 +272,10 @@ async def test_a_slow_disk_costs_records_and_no_time(make_log, make_exchange, fi
 
     assert await asyncio.to_thread(done.wait, 10)
     assert 30 < lost < 60
-    assert events.wait("log.overflowed")["error"] == "the sink is too slow"
+    overflowed, told = events.wait("log.overflowed"), events.wait("log.dropped")
+    assert (overflowed["error"], overflowed["fix"]) == ("the sink is too slow", LOSS_FIXES["drop"])
+    assert (told["count"], told["since"], told["fix"]) == (lost, "1970-01-01T00:16:40.000Z", LOSS_FIXES["drop"])
+    assert told["meaning"] == "so many records are missing from the log since then"
     (dropped,) = (line for line in lines if line["event"] == "log.dropped")
     assert dropped["count"] == lost
     assert dropped["since"] == "1970-01-01T00:16:40.000Z"
@@ -315,7 +336,7 @@ async def test_nothing_is_refused_unless_the_setting_says_so(make_log, make_exch
     await asyncio.gather(log.stop(), asyncio.to_thread(drain, fifo))
 
 
-async def test_what_is_lost_at_the_stop_is_told(make_log, make_exchange, fifo, events, monkeypatch):
+async def test_what_is_lost_at_the_stop_is_told(make_log, make_exchange, path, fifo, events, monkeypatch):
     """A disk that takes nothing does not hold the stop for ever."""
     monkeypatch.setattr("proxy.traffic.log.STOP_S", 0.01)
     log = make_log()
@@ -324,7 +345,9 @@ async def test_what_is_lost_at_the_stop_is_told(make_log, make_exchange, fifo, e
         log.exchange_closed(make_exchange(answer=b"x" * 20_000))
     await log.stop()
 
-    assert events.wait("log.lost")["records"] >= 5
+    lost = events.wait("log.lost")
+    assert lost["records"] == log.lost >= 5
+    assert (lost["path"], lost["error"], lost["fix"]) == (str(path), "the sink is too slow", ROOM_FIX)
     await asyncio.to_thread(drain, fifo)
 
 
@@ -338,7 +361,7 @@ async def test_rotation_keeps_every_record(make_log, make_exchange, path):
             await asyncio.sleep(0)
     await log.stop()
 
-    files = [*sorted(other for other in path.parent.iterdir() if other != path), path]
+    files = [*sorted(path.parent.glob(f"{path.name}.*")), path]
     records = [record for file in files for record in read(file)]
     assert [record["seq"] for record in records] == list(range(1, 43))
 

@@ -42,7 +42,7 @@ def write(sink, text):
 
 def files(path):
     """Return the contents of the log and of what was put aside, the oldest first and the log last."""
-    aside = sorted(other for other in path.parent.iterdir() if other != path)
+    aside = sorted(path.parent.glob(f"{path.name}.*"))
     return [file.read_text() for file in (*aside, path)]
 
 
@@ -61,7 +61,7 @@ def test_a_file_that_others_may_read_is_closed_to_them(make_sink, path, mode):
     sink = make_sink(max_bytes=10)
     write(sink, "after\n")
 
-    assert [stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()] == [0o600, 0o600]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()] == [0o600] * 3
 
 
 def test_a_file_that_follows_another_is_closed_to_others_too(make_sink, path):
@@ -176,8 +176,8 @@ def test_the_age_outlives_a_restart(make_sink, path, clock):
     assert files(path) == ['{"ts":"1970-01-01T00:00:00.000Z"}\n', "next\n"]
 
 
-def test_files_are_removed_after_their_time(make_sink, path, clock):
-    """And not a moment before."""
+def test_files_are_removed_after_their_time(make_sink, path, clock, events):
+    """And not a moment before; each is told, with the setting that had it removed."""
     sink = make_sink(max_bytes=5, retain_s=100)
     write(sink, "one\n")
     clock.advance(1)
@@ -188,6 +188,58 @@ def test_files_are_removed_after_their_time(make_sink, path, clock):
     write(sink, "four\n")
 
     assert files(path) == ["two\n", "three\n", "four\n"]
+    (removed,) = events.all("log.removed")
+    assert removed["path"].startswith(f"{path}.")
+    assert removed["reason"] == "it was put aside more than 100s ago, which is traffic_log.retain"
+
+
+def test_files_that_cannot_be_removed_are_told(make_sink, path, clock, events):
+    """With what it means, and what to do."""
+    (path.parent / f"{path.name}.19700101T000000.000000Z").mkdir()
+    clock.now = 1000 * DAY_S
+
+    make_sink()
+
+    (told,) = events.all("log.removal_failed")
+    assert told["meanwhile"] == "files put aside more than 10d ago (traffic_log.retain) are still there"
+    assert told["fix"]
+
+
+def test_a_second_sink_at_the_same_path_is_refused(make_sink, path, clock):
+    """Before it has written or changed anything; the message says who has it."""
+    write(make_sink(), "first\n")
+    second = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+
+    with pytest.raises(BlockingIOError, match=rf"in use by another proxy \(pid {os.getpid()}\)"):
+        second.open()
+
+    assert files(path) == ["first\n"]
+
+
+@pytest.mark.parametrize("away", ["rotate", "move", "delete"])
+def test_the_path_stays_taken_while_its_file_comes_and_goes(make_sink, path, clock, away):
+    """Also between the moment that a log shipper takes the file away and the next record."""
+    sink = make_sink(max_bytes=5)
+    write(sink, "one\n")
+    if away == "rotate":
+        write(sink, "two\n")
+    elif away == "move":
+        path.rename(f"{path}.1")
+    else:
+        path.unlink()
+
+    with pytest.raises(BlockingIOError):
+        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+
+    write(sink, "three\n")
+    assert path.read_text() == "three\n"
+
+
+def test_the_path_is_free_once_the_sink_is_closed(make_sink):
+    """A restart finds it so."""
+    make_sink().close()
+
+    assert make_sink().open() == "new"
 
 
 def test_expired_files_are_removed_at_the_start(make_sink, path, clock):
@@ -257,7 +309,10 @@ def test_a_rotation_that_fails_leaves_the_log_in_use(make_sink, path, clock, eve
     clock.advance(60)
     write(sink, "four\n")
 
-    assert len(events.all("log.rotation_failed")) == 1
+    (told,) = events.all("log.rotation_failed")
+    assert told["path"] == str(path)
+    assert told["meanwhile"] == "the file goes on growing; tried again in 60 s"
+    assert told["fix"]
     assert files(path) == ["one\ntwo\nthree\n", "four\n"]
 
 

@@ -6,11 +6,13 @@ import threading
 import pytest
 
 from proxy.traffic.sink import FileSink, StreamSink
-from proxy.traffic.writer import BATCH_BYTES, Writer
+from proxy.traffic.writer import BATCH_BYTES, MEANWHILE, Writer
 
 
 class PieceSink:
     """A sink that writes a few bytes at a time and fails in between, and can begin a new file at any of them."""
+
+    path = "/somewhere/traffic.jsonl"
 
     def __init__(self, *, piece=7, fails_at=(), begins_at=()):
         """Fail at the numbered calls of ``write``, and begin a file at those of ``prepare``."""
@@ -162,12 +164,33 @@ def test_a_failure_is_told_once_and_so_is_its_end(events):
     writer.start()
     writer.put(b"one\n")
 
-    assert events.wait("log.failed")["error"] == "No space left on device"
+    failed = events.wait("log.failed")
     events.wait("log.recovered")
     assert writer.stop(10) == 0
     assert (len(events.all("log.failed")), len(events.all("log.recovered"))) == (1, 1)
+    assert failed == {
+        "event": "log.failed",
+        "path": sink.path,
+        "error": "No space left on device",
+        "meanwhile": MEANWHILE["drop"],
+        "fix": "make room on its disk",
+    }
     assert writer.error is None
     assert sink.files == [b"one\n"]
+
+
+def test_a_failure_is_over_only_when_all_of_the_batch_is_written(events):
+    """A disk with room for a few bytes more is still full: who refuses requests meanwhile must not let one in."""
+    sink = PieceSink(piece=3, fails_at=(1, 3, 5))
+    writer = Writer(sink, max_bytes=1000, when_full="refuse")
+    writer.put(b"one and two and three\n")
+    writer.start()
+    events.wait("log.recovered")
+
+    assert writer.stop(10) == 0
+    assert sink.files == [b"one and two and three\n"]
+    assert (len(events.all("log.failed")), len(events.all("log.recovered"))) == (1, 1)
+    assert "requests are refused (503)" in events.all("log.failed")[0]["meanwhile"]
 
 
 def test_a_new_file_begins_with_a_whole_line():
