@@ -64,8 +64,9 @@ examples:
 
 _CHECK = """\
 Say what is wrong with a configuration, all of it at once, with file, key and fix; or, when nothing is, what it will
-do: listeners, routes in order, where each secret comes from, and which hosts will be dialled.  Secrets are read, to
-see that they are there, and never shown.  Nothing is dialled.
+do: listeners, routes in order, where each secret comes from, what the traffic log holds, and which hosts will be
+dialled.  Secrets are read, to see that they are there, and never shown.  The directories of the traffic log and the
+token store are looked at, so run it as the proxy's user.  Nothing is dialled, and nothing is created.
 
 Two mistakes hide others until they are corrected: a line that is not TOML hides the rest of the file, and a value that
 cannot be read hides what else is wrong in its table, names and ports excepted."""
@@ -300,11 +301,16 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     _set_up_logs("WARNING")
     from proxy.config.describe import describe
+    from proxy.config.directories import check_directories
     from proxy.config.load import load_config
+    from proxy.config.problems import Problems
     from proxy.config.sources import environment
     from proxy.descriptors import allow_descriptors, count_descriptors
 
     config = load_config(arguments.config, environment())
+    problems = Problems(str(arguments.config or "The built-in profile"))
+    check_directories(config, problems)
+    problems.raise_any()
     allow_descriptors(count_descriptors(config))
     place = _find_place(config.admin)
     control = f"\n\nControl socket\n  {place.path}" if place is not None else ""

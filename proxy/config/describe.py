@@ -6,20 +6,26 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from proxy.config.store import parse_redis_url
+from proxy.config.units import build_age, build_size
 from proxy.http.authority import build_authority
 from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route, Store
+    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route, Store, TrafficLog
     from proxy.routing.origin import Origin
 
+_TOKEN = {
+    "full": "as it was sent: whoever reads it can use it until it expires",
+    "fingerprint": "by its fingerprint: nobody can use it",
+}
+_WHEN_FULL = {"drop": "records are dropped, and counted", "refuse": "requests are refused (503)"}
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
 
 def describe(config: Config) -> str:
-    """Describe listeners, routes in order, credentials with the origin of each secret, and what will be dialled.
+    """Describe listeners, routes in order, credentials with the origin of each secret, the log, and what is dialled.
 
     No secret is in it, and no secret is read for it.
     """
@@ -28,6 +34,7 @@ def describe(config: Config) -> str:
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
         ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
         ("Tokens are kept", [*_describe_store(config.store)]),
+        ("Traffic log", [*_describe_log(config.traffic_log)]),
         ("Dialled", [(place,) for place in sorted(set(_dialled(config)))]),
     ]
     return "\n\n".join("\n".join([title, *build_table(rows)]) for title, rows in sections)
@@ -95,6 +102,18 @@ def _describe_store(store: Store) -> Iterator[Sequence[str]]:
     for key in ("key", "username", "password"):
         if (secret := getattr(store, key)) is not None:
             yield "", f"{key}: {secret.origin}"
+
+
+def _describe_log(log: TrafficLog) -> Iterator[Sequence[str]]:
+    is_file = log.path != "-"
+    yield "to", log.path if is_file else "standard output"
+    yield "token", _TOKEN[log.token]
+    yield "bodies", f"the first {build_size(log.bodies)} of each" if log.bodies else "none"
+    yield "masked", ", ".join(("long-lived secrets, and fields that are named like one", *log.mask))
+    yield "when it cannot be written", _WHEN_FULL[log.when_full]
+    if is_file:
+        yield "a new file", f"at {build_size(log.rotate.size)}, and after {build_age(log.rotate.age)}"
+        yield "an old file is removed", f"after {build_age(log.retain)}"
 
 
 def _dialled(config: Config) -> Iterator[str]:

@@ -204,6 +204,22 @@ def test_what_a_file_holds_does_not_drive_the_terminal(run, tmp_path, command):
     assert r"\u009b31m\u001b[2J\u2028:1" in done.stdout + done.stderr
 
 
+def test_check_refuses_a_log_that_serve_could_not_open(run, tmp_path):
+    """And the store beside it; it makes neither."""
+    served = SERVED.format(port=free_port(), admin=free_port(), nobody=free_port())
+    places = '[traffic_log]\npath = "logs/traffic.jsonl"\n[store]\nfile = "state/tokens"\nkey = { env = "KEY" }\n'
+    (tmp_path / "proxy.toml").write_text(served + places)
+
+    done = run("check", "--config", "proxy.toml", DEMO_SECRET="c4nary-secret", KEY="A" * 43 + "=")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "traffic_log.path: logs/traffic.jsonl is in a directory that does not exist\n  fix: create logs" in done.stderr
+    )
+    assert "store.file: state/tokens is in a directory that does not exist\n  fix: create state" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["proxy.toml"]
+
+
 def test_check_warns_of_a_secret_that_every_user_can_read(run, tmp_path):
     """It is sound all the same."""
     path = tmp_path / "secret"

@@ -69,6 +69,38 @@ def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
     ]
 
 
+def test_the_traffic_log_is_told(build, sound):
+    """Where it goes, what of tokens, bodies and fields stands in it, and for how long; what gives way when it fails."""
+    by_default = describe(build(sound))
+    sound["traffic_log"] = {
+        "path": "/var/log/traffic.jsonl",
+        "token": "fingerprint",
+        "bodies": 0,
+        "mask": ["caller_id", "X-Dispatcher"],
+        "when_full": "refuse",
+        "rotate": {"size": "512 MiB", "age": "12h"},
+        "retain": "30d",
+    }
+    told = describe(build(sound))
+
+    assert by_default.partition("Traffic log\n")[2].partition("\n\n")[0].splitlines() == [
+        "  to                         standard output",
+        "  token                      as it was sent: whoever reads it can use it until it expires",
+        "  bodies                     the first 64 KiB of each",
+        "  masked                     long-lived secrets, and fields that are named like one",
+        "  when it cannot be written  records are dropped, and counted",
+    ]
+    assert told.partition("Traffic log\n")[2].partition("\n\n")[0].splitlines() == [
+        "  to                         /var/log/traffic.jsonl",
+        "  token                      by its fingerprint: nobody can use it",
+        "  bodies                     none",
+        "  masked                     long-lived secrets, and fields that are named like one, caller_id, X-Dispatcher",
+        "  when it cannot be written  requests are refused (503)",
+        "  a new file                 at 512 MiB, and after 12h",
+        "  an old file is removed     after 30d",
+    ]
+
+
 def test_where_tokens_are_kept_is_told(build, sound):
     """In memory, in a file, or in a Redis, which is dialled."""
     environ = {"CORE_SECRET": "s3cret-value", "STORE_KEY": base64.b64encode(bytes(32)).decode()}
