@@ -21,6 +21,7 @@ NEXT_STEPS: Final = {
     REFUSED: "Check the credential's id and secret, and that they are of this environment.",
 }
 """What to do, by ``FetchError.kind``."""
+PERSON_REFUSED = "Check the person's username and password, and that RapidSOS has not locked the account."
 TRIED_AGAIN = "The proxy keeps trying."
 NOT_TRIED_AGAIN = (
     "The proxy does not send a person's refused password again: change it; one from a file is used at once, any other "
@@ -45,8 +46,9 @@ def explain_next_step(error: FetchError | None, *, is_given_up: bool) -> str | N
     """Say what to do about a failed call, and whether the proxy goes on by itself; None if none has failed."""
     if error is None:
         return None
-    step = NEXT_STEPS.get(error.kind, NEXT_STEPS[STATUS])
-    return f"{step} {NOT_TRIED_AGAIN if is_given_up else TRIED_AGAIN}"
+    if is_given_up:  # which nothing but a person's refused password is
+        return f"{PERSON_REFUSED} {NOT_TRIED_AGAIN}"
+    return f"{NEXT_STEPS.get(error.kind, NEXT_STEPS[STATUS])} {TRIED_AGAIN}"
 
 
 def explain_pause(error: FetchError | None, pause_s: float) -> str:

@@ -85,7 +85,7 @@ class Person(BearerSource):
     def _is_disbelieved(self) -> bool:
         """Whether it is the person that was refused, and not the client id that the proxy sent along."""
         error = self._history.last_error
-        return error is not None and error.refused and error.code not in policy.CLIENT_REFUSALS
+        return error is not None and policy.is_person_refused(error, is_person=True)
 
     def renew_client(self, credential: Credential, hash_key: bytes) -> None:
         """Send another client id or secret from the next call on."""

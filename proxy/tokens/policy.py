@@ -108,6 +108,16 @@ class Pause:
     relaxed_s: float
 
 
+def is_person_refused(error: FetchError, *, is_person: bool) -> bool:
+    """Return whether it is a person's name and password that were refused, and not the client's key beside them.
+
+    Args:
+        error: How a token call failed.  RapidSOS gives no code for a wrong password, so no code means the person.
+        is_person: Whether the credential is a person's.
+    """
+    return is_person and error.refused and error.code not in CLIENT_REFUSALS
+
+
 def pause_after(error: FetchError, failures: int, dice: float, *, is_person: bool) -> Pause:
     """Return the pauses that follow a failed token call.
 
@@ -118,7 +128,7 @@ def pause_after(error: FetchError, failures: int, dice: float, *, is_person: boo
         is_person: Whether the credential is a person's; a refused password sent again may lock the account.
     """
     if error.refused:
-        pause_s = math.inf if is_person else REFUSED_PAUSE_S
+        pause_s = math.inf if is_person_refused(error, is_person=is_person) else REFUSED_PAUSE_S
         return Pause(pause_s, pause_s)
     asked_s = error.retry_after_s or 0.0
     return Pause(

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from proxy.config.secret import Secret
 from proxy.errors import FetchError, NoToken
 from proxy.tokens.bearer import BearerSource
-from proxy.tokens.token import STATUS, UNREADABLE, build_token_key
+from proxy.tokens.token import REFUSED, STATUS, UNREADABLE, build_token_key
 
 BEARER_1 = "Bearer token-1"
 BEARER_2 = "Bearer token-2"
@@ -324,6 +324,28 @@ async def test_refused_while_a_token_is_valid(source, server, timeline):
     await timeline.advance(3000.0)
 
     assert source.current().authorization == BEARER_1
+
+
+async def test_a_refused_client_key_beside_a_password_is_tried_once_a_minute(make_credential, shared, server, timeline):
+    """It is not the person that was refused, and the words do not say so."""
+    person = make_credential(
+        grant="password", username=Secret("dispatcher", "test"), password=Secret("password", "test")
+    )
+    source = BearerSource("person", person, build_token_key(person, b"key"), shared)
+    server.error = FetchError(REFUSED, "refused", status=401, refused=True, code="invalid_client")
+    await source.start()
+    await timeline.advance(59)
+    assert server.calls == 1
+    with pytest.raises(NoToken) as caught:
+        await source.wait()
+    server.recover()
+    await timeline.advance(2)
+
+    assert "Check the credential's id and secret" in caught.value.detail
+    assert "The proxy keeps trying." in caught.value.detail
+    assert server.calls == 2
+    assert source.current().authorization == BEARER_1
+    await source.stop()
 
 
 async def test_refused_password_is_sent_once(make_credential, shared, server, timeline):

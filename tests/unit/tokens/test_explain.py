@@ -24,7 +24,9 @@ def test_every_failure_has_a_next_step(kind):
 
 
 def test_given_up():
-    """Where no more calls are made, the sentence says what a person must do."""
+    """Where no more calls are made it is a person's login that was refused, and the sentence says what to do."""
     text = explain_no_token("p", FetchError("refused", "it was refused", refused=True), is_given_up=True)
 
+    assert "username and password" in text
+    assert "id and secret" not in text
     assert text.endswith("change it; one from a file is used at once, any other after a restart.")

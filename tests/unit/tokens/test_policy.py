@@ -58,6 +58,27 @@ def test_refused_pause():
     assert policy.pause_after(REFUSAL, 1, 0.0, is_person=True) == policy.Pause(math.inf, math.inf)
 
 
+@pytest.mark.parametrize(
+    ("code", "is_whose"),
+    [
+        (None, True),
+        ("invalid_grant", True),
+        ("access_denied", True),
+        ("invalid_client", False),
+        ("unauthorized_client", False),
+        ("unsupported_grant_type", False),
+        ("invalid_scope", False),
+    ],
+)
+def test_a_refused_client_key_is_no_refused_person(code, is_whose):
+    """What the server says of the client locks no account: it is tried once a minute beside a person's login too."""
+    error = FetchError(REFUSED, "refused", refused=True, code=code)
+
+    assert policy.is_person_refused(error, is_person=True) is is_whose
+    assert not policy.is_person_refused(error, is_person=False)
+    assert policy.pause_after(error, 1, 0.0, is_person=True).urgent_s == (math.inf if is_whose else 60.0)
+
+
 @pytest.mark.parametrize(("useless", "pause_s"), [(1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (10_000, 60.0)])
 def test_remint_pause(useless, pause_s):
     """Replacements that do not help are paused for 10 seconds, doubling to a minute."""
