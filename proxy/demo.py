@@ -93,7 +93,8 @@ class ExchangeLines:
     def token_fetched(self, fetch: TokenFetch) -> None:
         """Show which credential asked, why, and how it ended."""
         got = f"token {fetch.fingerprint} for {fetch.life_s:.0f} s" if fetch.life_s is not None else fetch.detail
-        line = f"{time.strftime('%H:%M:%S')}  {fetch.credential}: token call ({fetch.reason}) {fetch.outcome}  {got}"
+        whose = f"{fetch.credential} for {fetch.user}" if fetch.user is not None else fetch.credential
+        line = f"{time.strftime('%H:%M:%S')}  {whose}: token call ({fetch.reason}) {fetch.outcome}  {got}"
         self._write(line, _GREEN if fetch.life_s is not None else _RED)
 
     def _write(self, line: str, colour: str) -> None:

@@ -145,21 +145,31 @@ def _collect_state(status: ProxyStatus) -> Iterator[Metric]:
 
 
 def _collect_credentials(credentials: Iterable[CredentialStatus], tally: Tally) -> Iterator[Metric]:
-    """Yield the state of each credential; a Basic one has no age and no end."""
+    """Yield the state of each credential; a Basic one has no age and no end.
+
+    Where each person has a token of his own there is none to be at hand, so ``token_usable`` says nothing while all is
+    well; it is 0, for an alarm, while no person can be served.
+    """
     usable = GaugeMetricFamily(f"{PREFIX}token_usable", "1 while a usable token is at hand.", labels=("credential",))
     age = GaugeMetricFamily(f"{PREFIX}token_age_seconds", "Since the token was asked for.", labels=("credential",))
     expiry = GaugeMetricFamily(f"{PREFIX}token_expires_in_seconds", "Until the token expires.", labels=("credential",))
     skew = GaugeMetricFamily(
         f"{PREFIX}token_clock_skew_seconds", "The authorization server's clock less ours.", labels=("credential",)
     )
+    people = GaugeMetricFamily(
+        f"{PREFIX}people", "Persons who have, or wait for, a token of their own.", labels=("credential",)
+    )
     for credential in credentials:
         labels = (credential.name,)
-        usable.add_metric(labels, credential.usable)
+        if credential.people is not None:
+            people.add_metric(labels, credential.people)
+        if credential.people is None or not credential.usable:
+            usable.add_metric(labels, credential.usable)
         ages = _age_s(credential, tally)
         for family, seconds in ((age, ages), (expiry, credential.expires_in_s), (skew, credential.skew_s)):
             if seconds is not None:
                 family.add_metric(labels, seconds)
-    yield from (usable, age, expiry, skew)
+    yield from (usable, age, expiry, skew, people)
 
 
 def _age_s(credential: CredentialStatus, tally: Tally) -> float | None:

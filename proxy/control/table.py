@@ -31,9 +31,10 @@ def tell_state(credential: CredentialStatus) -> str:
     """Say in a word or two how a credential stands."""
     if credential.grant == "basic":
         return "constant"
+    well = "usable" if credential.people is None else f"per person, {credential.people} here"
     if credential.usable:
-        return "usable" if credential.last_error is None else "usable, failing"
-    return "NO TOKEN"
+        return well if credential.last_error is None else f"{well}, failing"
+    return "NO TOKEN" if credential.people is None else f"{well}, NO TOKEN"
 
 
 def tell_span(seconds: float | None) -> str:

@@ -26,10 +26,15 @@ examples:
   rapidsos-proxy token status --json
 
 states:
-  usable           requests are served
-  usable, failing  they are still served, with the old token; the next one could not be fetched so far
-  NO TOKEN         they wait, and get 503
-  constant         a Basic login, which needs no token
+  usable              requests are served
+  usable, failing     they are still served, with the old token; the next one could not be fetched so far
+  NO TOKEN            they wait, and get 503
+  constant            a Basic login, which needs no token
+  per person, 2 here  each dispatcher's login gets a token of its own (from_client = "basic"); so many have, or wait
+                      for, one.  Nothing is known against it, also where nobody has asked; a wrong login counts for
+                      nothing here
+  …, failing          whoever has a token is served with it; the last call, for another, failed
+  …, NO TOKEN         the last call failed, and nobody has a token: all of them get 503
 
 exit code 0: every credential is usable.  1: one is not, or the proxy does not answer.  2: arguments."""
 
@@ -38,11 +43,12 @@ Have the running proxy fetch a new token now, one call for each credential, and 
 from a command or the keyring is asked for first.  Requests go on with the old token meanwhile, and keep it if the call
 fails.  After a refusal, or where the token server has asked
 for patience, no call is made before its time; --force makes it all the same.  Take care with a person's password: one
-more refusal may lock the account."""
+more refusal may lock the account.  Where each dispatcher's login gets a token of its own (from_client = "basic") there
+is nothing to refresh; a user whom clients may name is a credential by himself, as in dispatchers/alice."""
 REFRESH_END: Final = """\
 examples:
   rapidsos-proxy token refresh
   rapidsos-proxy token refresh --credential core --credential edx
   rapidsos-proxy token refresh --credential core --force      # the secret was just put right at RapidSOS
 
-exit code 0: every one has a new token.  1: one has not, or the proxy does not answer.  2: arguments."""
+exit code 0: every one has a new token, or needs none.  1: one has not, or the proxy does not answer.  2: arguments."""

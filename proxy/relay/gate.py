@@ -168,6 +168,6 @@ class Gate:
         persons = self._persons.get(route.credential)
         if persons is None:
             return Admitted(route, matched.path, self._sources[route.credential], pool)
-        chosen = persons.choose(head, client)
-        exchange.user, exchange.named_by = chosen.user, persons.field
-        return Admitted(route, matched.path, chosen.source, pool, persons.field)
+        exchange.named_by = persons.field
+        source = persons.choose(exchange, head, client)
+        return Admitted(route, matched.path, source, pool, persons.field)

@@ -6,7 +6,6 @@ The rule of this file: what proves or names a person is read once, strictly, and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
@@ -17,23 +16,12 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from proxy.config.units import Network
+    from proxy.exchange import Exchange
     from proxy.http.head import RequestHead
     from proxy.tokens.people import People
     from proxy.tokens.source import Source
 
     Address = IPv4Address | IPv6Address
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The person of one request.
-
-    Attributes:
-        user: His name, for the record.
-    """
-
-    user: str
-    source: Source
 
 
 class Persons(ABC):
@@ -46,11 +34,11 @@ class Persons(ABC):
     field: str
 
     @abstractmethod
-    def choose(self, head: RequestHead, client: Address) -> Chosen:
-        """Return whose token the request goes with.
+    def choose(self, exchange: Exchange, head: RequestHead, client: Address) -> Source:
+        """Return where the token comes from that the request goes with, and name its person in the exchange.
 
         Raises:
-            ClientLogin: If it is not said, or not believed.
+            ClientLogin: If it is not said, or not believed; the exchange names whom it was said to be.
             ClientNotAllowed: If this client may not say it.
         """
 
@@ -64,8 +52,8 @@ class ByLogin(Persons):
         """Find them among ``people``."""
         self._people = people
 
-    def choose(self, head: RequestHead, client: Address) -> Chosen:  # noqa: ARG002 (a password proves itself anywhere)
-        """See ``Persons``."""
+    def choose(self, exchange: Exchange, head: RequestHead, client: Address) -> Source:  # noqa: ARG002 (see below)
+        """See ``Persons``; a password proves itself, whichever client sends it."""
         values = head.all("authorization")
         login = parse_basic(values[0]) if len(values) == 1 else None
         if login is None:
@@ -74,8 +62,8 @@ class ByLogin(Persons):
                 "RapidSOS user name and password"
             )
             raise ClientLogin(detail)
-        username, password = login
-        return Chosen(username, self._people.find(username, password))
+        exchange.user, password = login  # before he is looked for: the record of a refusal says whose it was
+        return self._people.find(exchange.user, password)
 
 
 class ByName(Persons):
@@ -88,7 +76,7 @@ class ByName(Persons):
         self._clients = clients
         self._users = users
 
-    def choose(self, head: RequestHead, client: Address) -> Chosen:
+    def choose(self, exchange: Exchange, head: RequestHead, client: Address) -> Source:
         """See ``Persons``."""
         if not any(client in network for network in self._clients):
             detail = f"{client} may not name a user; if it should, add its network to clients of the credential"
@@ -101,4 +89,5 @@ class ByName(Persons):
         if source is None:
             detail = f"{self._name} names nobody; correct it in the client, or add the name to users of the credential"
             raise ClientNotAllowed(detail)
-        return Chosen(values[0], source)
+        exchange.user = values[0]
+        return source

@@ -16,6 +16,7 @@ waiters        the requests that wait for that flight
 history        PURE  what its calls came to, counted and told
 report         PURE  how it stands, what a call of it came to, why it has no token
 people         persons who prove themselves: a source each
+logins         PURE  what the calls for all of them came to, counted and told
 basic          the source of a constant
 store          PURE  what a source asks of a store; the one that stores nothing
 stored         PURE  a token as it is stored

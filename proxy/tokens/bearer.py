@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import structlog
 
@@ -69,7 +69,12 @@ class Shared:
 class BearerSource:
     """One credential's token: fetched at start, replaced at half its life, shared by all who ask."""
 
-    def __init__(self, name: str, credential: Credential, key: TokenKey, shared: Shared) -> None:
+    first_reason: ClassVar[str] = "start"
+    """Why the first call is made; see ``TokenFetch``."""
+
+    def __init__(
+        self, name: str, credential: Credential, key: TokenKey, shared: Shared, *, user: str | None = None
+    ) -> None:
         """Prepare; ``start`` begins.
 
         Args:
@@ -77,10 +82,11 @@ class BearerSource:
             credential: What is sent to the authorization server.
             key: Under which the token is kept.
             shared: What the sources of the process have in common.
+            user: Whose token it is, where clients say so.
         """
         self.name = name
         self._credential = credential
-        self._subject = build_subject(name, credential)
+        self._subject = build_subject(name, credential, user)
         self._shared = shared
         self._tokens = shared.cache
         self._key = key
@@ -337,7 +343,7 @@ class BearerSource:
         if self._is_asked:
             return "asked"
         if not self._history.fetches:
-            return "start"
+            return self.first_reason
         return "refresh" if self._held() is not None else "wait"
 
     def _accept(self, parsed: ParsedToken, sent_at: float) -> Token:

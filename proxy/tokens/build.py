@@ -59,6 +59,15 @@ class Sources:
         """Return how each credential stands."""
         return [source.status() for source in self._all()]
 
+    async def refresh(self, name: str, *, force: bool) -> CredentialStatus:
+        """Replace a token now, and return how its credential stands then; see ``Source.refresh``.
+
+        Where each person has a token of his own there is none to replace.
+        """
+        if name in self.people:
+            return self.people[name].status()
+        return await self.by_name[name].refresh(force=force)
+
     def store_status(self) -> StoreStatus:
         """Return how the store stands."""
         return self._store.status()
@@ -122,7 +131,7 @@ def build_sources(
     )
     hash_key = secrets.token_bytes(HASH_KEY_BYTES) if sealer is None else sealer.hash_key
     by_name = {
-        part: _build_source(part, credential, shared, hash_key)
+        part: _build_source(part, credential, shared, hash_key, user=find_user(name, part))
         for name, whole in config.credential.items()
         for part, credential in split_credential(name, whole).items()
     }
@@ -159,9 +168,16 @@ def find_credential(source: str) -> str:
     return source.partition("/")[0]
 
 
-def _build_source(name: str, credential: Credential, shared: Shared, hash_key: bytes) -> Source:
+def find_user(credential: str, source: str) -> str | None:
+    """Return the user whose source this is; None where it is the credential's own."""
+    return None if source == credential else source.removeprefix(name_user(credential, ""))
+
+
+def _build_source(
+    name: str, credential: Credential, shared: Shared, hash_key: bytes, *, user: str | None = None
+) -> Source:
     if credential.grant != "basic":
-        return BearerSource(name, credential, build_token_key(credential, hash_key), shared)
+        return BearerSource(name, credential, build_token_key(credential, hash_key), shared, user=user)
     if credential.username is None or credential.password is None:
         where = f"credential.{name}"
         raise ConfigError(where, "grant basic needs username and password", "add both")

@@ -14,8 +14,8 @@ import asyncio
 import hashlib
 import hmac
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cachetools import TTLCache
 
@@ -25,6 +25,8 @@ from proxy.tasks import Tasks
 from proxy.tokens import policy
 from proxy.tokens.bearer import BearerSource
 from proxy.tokens.cache import build_cache
+from proxy.tokens.explain import explain_next_step
+from proxy.tokens.logins import LoginHistory, Logins
 from proxy.tokens.report import build_subject
 from proxy.tokens.store import MemoryStore
 from proxy.tokens.token import CredentialStatus, build_token_key
@@ -45,6 +47,21 @@ LOOK_S: Final = 15.0
 WHERE: Final = "sent as Basic by the client"
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A person's login, and what comes of it.
+
+    Attributes:
+        user: His name.
+        logins: Those of the credential, where his calls are counted.
+        refused: Called when the authorization server does not believe him.
+    """
+
+    user: str
+    logins: Logins
+    refused: Callable[[], None]
+
+
 class Person(BearerSource):
     """One person's token.
 
@@ -52,12 +69,13 @@ class Person(BearerSource):
         asked_at: Clock seconds of his last request.
     """
 
-    def __init__(
-        self, name: str, credential: Credential, key: TokenKey, shared: Shared, refused: Callable[[], None]
-    ) -> None:
-        """Prepare; ``refused`` is called when the authorization server does not believe him."""
-        super().__init__(name, credential, key, shared)
-        self._refused = refused
+    first_reason: ClassVar[str] = "login"
+
+    def __init__(self, name: str, credential: Credential, key: TokenKey, shared: Shared, login: Login) -> None:
+        """Prepare; see ``BearerSource``."""
+        super().__init__(name, credential, key, shared, user=login.user)
+        self._history = LoginHistory(name, login.user, login.logins)
+        self._refused = login.refused
         self.asked_at = shared.clock.now()
 
     @property
@@ -65,6 +83,11 @@ class Person(BearerSource):
         """Of the token in hand, in seconds."""
         token = self.current()
         return policy.DEFAULT_LIFE_S if token is None else token.life_s
+
+    @property
+    def has_token(self) -> bool:
+        """Whether his next request is served at once."""
+        return self._held() is not None
 
     async def wait(self) -> Token:
         """Wait for a token.
@@ -115,6 +138,7 @@ class People:
         self._now = shared.clock.now
         self._people: dict[bytes, Person] = {}
         self._refused: TTLCache[bytes, None] = TTLCache(MOST_REFUSED, policy.REFUSED_PAUSE_S, timer=shared.clock.now)
+        self._logins = Logins()
         self._tasks = Tasks()
 
     def __len__(self) -> int:
@@ -156,24 +180,28 @@ class People:
             person.renew_client(credential, self._hash_key)
 
     def status(self) -> CredentialStatus:
-        """Return how the credential stands: usable, since it is each person's login that decides."""
-        statuses = [person.status() for person in self._people.values()]
-        failed = [status for status in statuses if status.last_error is not None]
+        """Return how the credential stands, which has no token of its own.
+
+        It is usable unless the last call failed, for another reason than a person's wrong login, and nobody here has a
+        token any more.  While nobody is here, nothing is known against it: whoever comes finds out.
+        """
+        logins, error = self._logins, self._logins.last_error
         subject = build_subject(self.name, self._credential)
         return CredentialStatus(
             name=subject.name,
             grant=subject.grant,
             token_url=subject.token_url,
-            usable=True,
+            usable=error is None or any(person.has_token for person in self._people.values()),
             fingerprint=None,
             expires_in_s=None,
             next_refresh_in_s=None,
-            last_error=failed[-1].last_error if failed else None,
-            last_error_ago_s=failed[-1].last_error_ago_s if failed else None,
-            fetches=sum(status.fetches for status in statuses),
-            failures=sum(status.failures for status in statuses),
-            skew_s=next((status.skew_s for status in reversed(statuses) if status.skew_s is not None), None),
-            next_step=failed[-1].next_step if failed else None,
+            last_error=error.detail if error else None,
+            last_error_ago_s=self._now() - logins.last_error_at if error else None,
+            fetches=logins.fetches,
+            failures=logins.failures,
+            skew_s=logins.skew_s,
+            next_step=explain_next_step(error, is_given_up=False),
+            people=len(self),
         )
 
     def _hash(self, username: str, password: str) -> bytes:
@@ -184,7 +212,8 @@ class People:
         login = {"username": Secret(username, WHERE), "password": Secret(password, WHERE), "from_client": None}
         credential = self._credential.model_copy(update=login)
         token_key = build_token_key(credential, self._hash_key)
-        person = Person(self.name, credential, token_key, self._shared, lambda: self._refuse(key))
+        who = Login(username, self._logins, lambda: self._refuse(key))
+        person = Person(self.name, credential, token_key, self._shared, who)
         _ = self._tasks.start(person.start(), name=f"person of {self.name}")
         return person
 
@@ -196,6 +225,10 @@ class People:
         person = self._people.pop(key, None)
         if person is not None:
             _ = self._tasks.start(person.stop(), name=f"person of {self.name}")
+        if not self._people:
+            # Nobody's source calls again, so an outage would never be seen to end, and a balancer that has taken the
+            # proxy out of service for it would never send anybody who finds out.
+            self._logins.forget_error()
 
     def _make_room(self) -> None:
         """Forget whoever has not asked for longest, if there are too many."""

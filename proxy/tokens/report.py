@@ -27,16 +27,18 @@ class Subject:
 
     Attributes:
         token_url: As logs may show it.
+        user: Whose token it is, where clients say so; None for others.
     """
 
     name: str
     grant: str
     token_url: str
+    user: str | None
 
 
-def build_subject(name: str, credential: Credential) -> Subject:
+def build_subject(name: str, credential: Credential, user: str | None = None) -> Subject:
     """Take from a credential what may be told."""
-    return Subject(name, credential.grant, printable_url(credential.token_url or ""))
+    return Subject(name, credential.grant, printable_url(credential.token_url or ""), user)
 
 
 def build_status(
@@ -92,6 +94,7 @@ def build_fetch(
         fingerprint=token.fingerprint if token else None,
         life_s=token.life_s if token else None,
         reason=reason,
+        user=subject.user,
         authorization=token.authorization if token else None,
         code=error.code if error else None,
     )

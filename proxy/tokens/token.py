@@ -83,9 +83,11 @@ class TokenFetch:
         detail: A failure in plain words; empty for a success.
         seconds: From the request to the outcome.
         authorization: What the token was made into, for whoever has to keep it out of sight; None for a failure.
-        reason: Why it was made: ``start``, ``refresh``, ``wait`` (no token was valid), ``rejected`` (by an upstream) or
-            ``asked`` (by an operator); ``adopted`` where none was made, since the token was in the store.
         code: Of a failure: ``FetchError.code``.
+        reason: Why it was made: ``start``, ``login`` (a person's first), ``refresh``, ``wait`` (no token was valid),
+            ``rejected`` (by an upstream) or ``asked`` (by an operator); ``adopted`` where none was made, since the
+            token was in the store.
+        user: Whose token it is, where clients say so (``from_client``); None for others.
     """
 
     credential: str
@@ -98,6 +100,7 @@ class TokenFetch:
     fingerprint: str | None
     life_s: float | None
     reason: str
+    user: str | None = None
     authorization: str | None = field(default=None, repr=False)
     code: str | None = None
 
@@ -107,7 +110,8 @@ class CredentialStatus:
     """How one credential stands.
 
     Attributes:
-        usable: Whether a request would be served at once.
+        usable: Whether a request would be served at once; where each person has a token of his own, whether nothing is
+            known against it.
         expires_in_s: Of the token in hand; None without one, and for Basic.
         next_refresh_in_s: Until the next token call; None while one is under way, and when none is planned.
         last_error: In plain words; None when the last token call succeeded.
@@ -115,6 +119,7 @@ class CredentialStatus:
         failures: Token calls that failed so far.
         skew_s: The authorization server's clock less ours, for a report; None where it is not known.
         next_step: What to do about the last error; None without one.
+        people: How many persons have, or wait for, a token of their own; None where the credential has one for all.
     """
 
     name: str
@@ -130,6 +135,7 @@ class CredentialStatus:
     failures: int
     skew_s: float | None
     next_step: str | None = None
+    people: int | None = None
 
 
 def build_token(access_token: str, life_s: float, *, sent_at: float, dice: float) -> Token:

@@ -117,6 +117,7 @@ class RecordBuilder:
         return {
             **self._begin(TOKEN_FETCHED, at),
             "credential": fetch.credential,
+            "user": fetch.user,
             "grant": fetch.grant,
             "token_url": mask_url(fetch.token_url, self._names),
             "reason": fetch.reason,

@@ -51,6 +51,7 @@ BANDS = {
         "proxy.tokens.explain",
         "proxy.tokens.grants",
         "proxy.tokens.history",
+        "proxy.tokens.logins",
         "proxy.tokens.policy",
         "proxy.tokens.redis_scripts",
         "proxy.tokens.rejection",

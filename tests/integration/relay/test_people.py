@@ -10,8 +10,10 @@ import pytest
 from harness.records import read_records
 from harness.running import RawClient, RunningProxy, build_document, running_proxy
 
+from proxy.admin.health import unready_reasons
 from proxy.config.secret import Secret
 from proxy.http.basic import build_basic
+from proxy.simulator.faults import Fault
 from proxy.simulator.server import Simulator
 from proxy.simulator.settings import SimulatorSettings
 
@@ -117,6 +119,50 @@ async def test_a_wrong_password_is_told_and_tried_once(simulator: Simulator) -> 
         assert right.startswith(b"HTTP/1.1 200 ")
         assert simulator.tokens.wrong_passwords == 21
         assert users_seen(simulator) == ["alice"]
+
+
+async def test_the_record_of_a_wrong_login_says_whose_it_was(simulator: Simulator, tmp_path: Path) -> None:
+    """Each time, also where RapidSOS is not asked again; the record of the call says so too."""
+    log = tmp_path / "traffic.jsonl"
+    async with running_proxy(document(simulator, log, from_client="basic"), with_tokens=False) as proxy:
+        for _ in range(2):
+            await proxy.talk(ask_as("alice", "guess"))
+        await proxy.stop()
+    records = read_records(log)
+    calls = [json.loads(line) for line in log.read_text().splitlines() if '"token.fetched"' in line]
+
+    assert [(record["user"], record["error"]) for record in records] == [("alice", "client_login")] * 2
+    assert [(call["user"], call["reason"], call["outcome"]) for call in calls] == [("alice", "login", "refused")]
+
+
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 503}])
+async def test_a_token_server_that_nobody_gets_a_token_from_unreadies_the_proxy(
+    simulator: Simulator, fault: dict[str, Any]
+) -> None:
+    """Before anybody has asked it is ready; once all get 503 it is not, and in the end it is again by itself."""
+    described = document(simulator, from_client="basic")
+    described["timeouts"] = {"token_wait": 0.2}
+    async with running_proxy(described, with_tokens=False) as proxy:
+        assert unready_reasons(proxy.service.status()) == []
+        simulator.faults.add(Fault(where="token", **fault))
+        answer = await proxy.talk(ask_as("alice", PASSWORDS["alice"]))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert unready_reasons(proxy.service.status()) == ["no credential is usable"]
+        simulator.faults.clear()
+        failed = len(proxy.recorder.fetches)
+        while proxy.recorder.fetches[-1].outcome != "ok":
+            failed += 1
+            await proxy.recorder.wait_fetches(failed)
+
+        assert unready_reasons(proxy.service.status()) == []
+
+
+async def test_a_wrong_password_does_not_unready_the_proxy(simulator: Simulator) -> None:
+    """Or anybody could take it out of service."""
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        await proxy.talk(ask_as("alice", "guess"))
+
+        assert unready_reasons(proxy.service.status()) == []
 
 
 async def test_a_revoked_persons_token_is_replaced_once(simulator: Simulator) -> None:

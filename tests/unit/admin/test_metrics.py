@@ -147,6 +147,18 @@ def test_token_in_hand(healthy_proxy, scrape):
     assert scrape("token_clock_skew_seconds", credential="core") == 0.25
 
 
+def test_persons_are_counted_and_have_no_common_token(healthy_proxy, scrape):
+    """No token is said to be there; but an alarm on ``usable`` goes off when nobody can be served."""
+    healthy_proxy.change_credential(fingerprint=None, expires_in_s=None, people=3)
+
+    assert scrape("people", credential="core") == 3
+    assert scrape("token_usable", credential="core") is None
+
+    healthy_proxy.change_credential(usable=False)
+
+    assert scrape("token_usable", credential="core") == 0
+
+
 def test_a_lost_store_shows(healthy_proxy, scrape):
     """By a gauge to alarm on, and a counter of what failed."""
     assert scrape("token_store_usable", kind="memory") == 1

@@ -36,6 +36,9 @@ def test_spans_are_told_in_two_units(seconds, told):
         ({"usable": False, "last_error": "no answer"}, "NO TOKEN"),
         ({"usable": False}, "NO TOKEN"),
         ({"grant": "basic"}, "constant"),
+        ({"people": 0}, "per person, 0 here"),
+        ({"people": 2, "last_error": "no answer"}, "per person, 2 here, failing"),
+        ({"people": 2, "last_error": "no answer", "usable": False}, "per person, 2 here, NO TOKEN"),
     ],
 )
 def test_the_state_is_told_in_words(healthy_proxy, changes, state):

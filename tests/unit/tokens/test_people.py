@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.config.secret import Secret
 from proxy.errors import ClientLogin, FetchError, NoToken, Overloaded
 from proxy.tokens import people as module
 from proxy.tokens.people import People
-from proxy.tokens.token import REFUSED
+from proxy.tokens.token import NETWORK, REFUSED, STATUS, TIMEOUT, UNREADABLE
 
 SECRET = Secret("another", "test")
 
@@ -170,17 +171,135 @@ async def test_a_new_client_secret_reaches_everybody(people, server, make_creden
     assert people.find("bob", "b")._credential.client_secret == SECRET
 
 
-async def test_the_status_tells_of_all_and_names_nobody(people, server):
-    """Calls and failures are added up; whether it is usable is for each login to say."""
+async def test_a_call_tells_whose_it_was(people, server, ledger, timeline):
+    """By the name that he gave, and that he had just come; the next ones are as any credential's."""
     await people.find("alice", "a").wait()
-    disbelieve(server, code="invalid_client")
-    with pytest.raises(NoToken):
+    await timeline.advance(1)
+    await people.find("alice", "a").refresh()
+    disbelieve(server)
+    with pytest.raises(ClientLogin):
+        await people.find("bob", "b").wait()
+
+    assert [(fetch.user, fetch.reason, fetch.outcome) for fetch in ledger.fetches] == [
+        ("alice", "login", "ok"),
+        ("alice", "asked", "ok"),
+        ("bob", "login", "refused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (None, [("login.refused", "warning", "alice", "RapidSOS refused the login of user alice")]),
+        ("invalid_client", [("token.refused", "error", None, "refused")]),
+    ],
+)
+async def test_a_wrong_password_is_no_alarm_and_a_dead_key_is(people, server, code, told):
+    """Somebody has mistyped, and the log says who; nobody of the agency has to do anything."""
+    disbelieve(server, code=code)
+    with capture_logs() as logs, pytest.raises((ClientLogin, NoToken)):
+        await people.find("alice", "a").wait()
+
+    assert [(entry["event"], entry["log_level"], entry.get("user"), entry["detail"]) for entry in logs] == told
+
+
+async def test_a_made_up_name_of_a_mile_does_not_fill_the_log(people, server):
+    """The record has all of it."""
+    disbelieve(server)
+    with capture_logs() as logs, pytest.raises(ClientLogin):
+        await people.find("a" * 10_000, "a").wait()
+
+    assert len(logs[0]["user"]) == 100
+
+
+async def test_the_status_tells_of_all_and_names_nobody(people, server):
+    """Calls and failures are added up, those of persons who have gone as well."""
+    await people.find("alice", "a").wait()
+    disbelieve(server)
+    with pytest.raises(ClientLogin):
         await people.find("bob", "b").wait()
     status = people.status()
 
-    assert (status.name, status.usable, status.fingerprint) == ("dispatchers", True, None)
-    assert (status.fetches, status.failures, status.last_error) == (2, 1, "refused")
+    assert (status.name, status.people, status.fingerprint) == ("dispatchers", 1, None)
+    assert (status.fetches, status.failures) == (2, 1)
     assert "alice" not in repr(status)
+
+
+async def test_before_anybody_has_asked_nothing_is_known_against_it(people):
+    """Or a proxy that has only such credentials would never be ready."""
+    status = people.status()
+
+    assert (status.usable, status.people, status.last_error) == (True, 0, None)
+
+
+async def test_a_refused_person_says_nothing_against_the_credential(people, server):
+    """That the server refused him shows that it is there, and believes the client."""
+    server.go_down()
+    people.find("bob", "b")
+    await people.find("bob", "b").refresh()
+    assert not people.status().usable
+    disbelieve(server)
+    with pytest.raises(ClientLogin):
+        await people.find("alice", "a").wait()
+
+    assert (people.status().usable, people.status().last_error) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (FetchError(NETWORK, "no way there"), "Check this machine's way to it"),
+        (FetchError(TIMEOUT, "no answer"), "Check this machine's way to it"),
+        (FetchError(STATUS, "it answered 503", status=503), "If it lasts, check token_url"),
+        (FetchError(UNREADABLE, "no JSON"), "Check token_url"),
+        (FetchError(REFUSED, "refused", refused=True, code="invalid_client"), "Check the credential's id and secret"),
+    ],
+)
+async def test_a_credential_that_no_person_gets_a_token_by_is_not_usable(people, server, error, step):
+    """Whatever it is, as long as it is not the person."""
+    server.error = error
+    await people.find("alice", "a").refresh()
+    status = people.status()
+
+    assert (status.usable, status.last_error) == (False, error.detail)
+    assert status.next_step is not None
+    assert status.next_step.startswith(step)
+
+
+async def test_it_is_usable_while_somebody_here_has_a_token(people, server, timeline):
+    """As with any credential: the failure is told, and those who have one are served until it dies."""
+    await people.find("alice", "a").wait()
+    server.go_down()
+    await people.find("bob", "b").refresh()
+    status = people.status()
+    assert (status.usable, status.last_error) == (True, server.error.detail)
+    await timeline.advance(3599)
+
+    assert not people.status().usable
+
+
+async def test_the_end_of_an_outage_is_seen(people, server, timeline):
+    """Though nobody asks any more: those who are here are asked for again until it ends."""
+    server.go_down()
+    await people.find("alice", "a").refresh()
+    assert not people.status().usable
+    server.recover()
+    await timeline.advance(2)
+
+    assert people.status().usable
+
+
+async def test_when_all_have_gone_nothing_is_known_any_more(people, server, timeline):
+    """A balancer that took the proxy out of service sends nobody who could find out that all is well again."""
+    server.go_down()
+    await people.find("alice", "a").refresh()
+    assert not people.status().usable
+    await timeline.advance(301)
+    people.forget_the_gone()
+    await timeline.settle()
+    status = people.status()
+
+    assert (status.usable, status.people, status.last_error) == (True, 0, None)
 
 
 async def test_nothing_shows_a_password(people):

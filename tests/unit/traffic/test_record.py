@@ -222,7 +222,8 @@ def test_a_token_call_is_a_record():
         seconds=0.25,
         fingerprint="0123456789ab",
         life_s=3599.0,
-        reason="refresh",
+        reason="login",
+        user="alice",
     )
 
     record = RecordBuilder(cap=0, shows_tokens=True).build_token_fetch(fetch, 1_795_507_800.5)
@@ -233,9 +234,10 @@ def test_a_token_call_is_a_record():
         "worker": 0,
         "event": "token.fetched",
         "credential": "core",
+        "user": "alice",
         "grant": "client_credentials",
         "token_url": "https://***@api.rapidsos.com/oauth/token?client_secret=***",
-        "reason": "refresh",
+        "reason": "login",
         "outcome": "ok",
         "status": 200,
         "detail": "",
