@@ -204,7 +204,7 @@ class Service:
     async def refresh_token(self, credential: str, *, force: bool) -> CredentialStatus:
         """Replace a credential's token now, with its secret as it is now; see ``Source.refresh``."""
         await self._rotation.read_for_operator(credential)
-        return await self._sources.by_name[credential].refresh(force=force)
+        return await self._sources.refresh(credential, force=force)
 
     async def _open_control(self, place: Place) -> None:
         control = ControlSocket(self, place)

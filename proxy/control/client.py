@@ -11,7 +11,7 @@ import errno
 import os
 from dataclasses import fields
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
 import aiohttp
@@ -34,6 +34,8 @@ HOST = "http://rapidsos-proxy"
 """HTTP wants a name, though the socket decides who answers."""
 ANSWER_S = 10.0
 """For what the proxy knows already; a token call takes as long as timeouts.token lets it."""
+_FIX_FORBIDDEN: Final = "run this command as that user, or as root"
+_FIX: Final = "look at the proxy's log, on its standard error, and use the command of the version that runs"
 
 
 class ControlClient:
@@ -60,7 +62,7 @@ class ControlClient:
             RefreshPaused: If the policy says not yet.
             ControlError: If the proxy cannot be asked.
         """
-        path = f"{TOKENS}/{quote(name)}/refresh{f'?{FORCE}' if force else ''}"
+        path = f"{TOKENS}/{quote(name, safe='')}/refresh{f'?{FORCE}' if force else ''}"
         return _parse_status(self._path, await self._ask("POST", path, limit_s=None))
 
     async def _ask(self, method: str, path: str, *, limit_s: float | None) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class ControlClient:
         if answer.status == HTTPStatus.CONFLICT:
             raise RefreshPaused(escape_unprintable(document["detail"]), float(answer.headers.get("Retry-After", "inf")))
         if answer.status != HTTPStatus.OK:
-            fix = "run this command as that user, or as root"
+            fix = _FIX_FORBIDDEN if answer.status == HTTPStatus.FORBIDDEN else _FIX
             problem = escape_unprintable(str(document.get("detail", answer.reason)))
             raise ControlError(str(self._path), problem, fix)
         return document

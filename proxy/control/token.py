@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 """Between two lines that say that it still waits."""
 FORCE_HINT = "--force calls all the same"
+PER_PERSON = "tokens are per dispatcher; nothing to refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ async def refresh_tokens(place: Place, names: Sequence[str], show: Show, *, forc
     async with connect(place) as client:
         chosen = _choose(await client.statuses(), names)
         for credential in chosen:
-            show(_announce(credential))
+            if credential.people is None:
+                show(_announce(credential))
         pending = {tasks.start(_refresh(client, one, force=force), name=one.name) for one in chosen}
         try:
             while pending:
@@ -105,6 +107,8 @@ def _choose(credentials: Sequence[CredentialStatus], names: Sequence[str]) -> li
 
 async def _refresh(client: ControlClient, before: CredentialStatus, *, force: bool) -> Outcome:
     name = before.name
+    if before.people is not None:
+        return Outcome(f"{name}: {PER_PERSON}", is_good=True)
     try:
         after = await client.refresh(name, force=force)
     except RefreshPaused as error:
@@ -122,7 +126,7 @@ async def _refresh(client: ControlClient, before: CredentialStatus, *, force: bo
 def _announce(credential: CredentialStatus) -> str:
     if credential.grant == "basic":
         return f"{credential.name}: has no token: its login is sent with each request"
-    meanwhile = f"; {credential.fingerprint} serves meanwhile" if credential.usable else ""
+    meanwhile = f"; {credential.fingerprint} serves meanwhile" if credential.fingerprint is not None else ""
     return f"{credential.name}: calling {credential.token_url}{meanwhile}"
 
 

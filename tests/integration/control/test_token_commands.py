@@ -212,6 +212,95 @@ async def test_a_refresh_has_the_secret_as_it_is_now(tmp_path: Path, simulator: 
     assert failures == 0
 
 
+def write_people_config(path: Path, simulator: Simulator) -> str:
+    """Write a configuration where persons prove themselves, and one where clients name a user."""
+    people = {
+        "grant": "password",
+        "token_url": f"{simulator.url}/oauth/v2/token",
+        "client_id": "simulator-client",
+        "client_secret": {"env": "CORE_SECRET"},
+    }
+    alice = {"username": "dispatcher@psap.example", "password": {"env": "ALICE"}}
+    document = {
+        "listener": [{"name": "cad", "bind": "127.0.0.1:0"}],
+        "credential": {
+            "desk": {**people, "from_client": "basic"},
+            "dispatchers": {
+                **people,
+                "from_client": "header:X-Dispatcher",
+                "clients": ["127.0.0.0/8"],
+                "users": {"alice": alice},
+            },
+        },
+        "route": [
+            {"name": name, "match": {"path": f"/{name}/"}, "upstream": simulator.url, "credential": name}
+            for name in ("desk", "dispatchers")
+        ],
+        "traffic_log": {"path": "traffic.jsonl"},
+        "admin": {"bind": "127.0.0.1:0", "control": "c.sock"},
+    }
+    file = path / "proxy.toml"
+    file.write_text(build_toml(document))
+    return str(file)
+
+
+async def test_where_each_dispatcher_has_a_token_there_is_none_to_refresh(tmp_path: Path, simulator: Simulator) -> None:
+    """It is said so, and is no failure; a user whom clients may name has one, which is replaced."""
+    config = write_people_config(tmp_path, simulator)
+    async with serving(config, ALICE="simulator-password") as program:
+        while not (before := (await ask_json(config))["dispatchers/alice"])["fingerprint"]:
+            pass
+        code, out, err = await ask("refresh", "--config", config)
+        after = (await ask_json(config))["dispatchers/alice"]
+        _, table, _ = await ask("status", "--config", config)
+        await program.stop()
+
+    assert (code, err) == (0, "")
+    assert [line for line in out.splitlines() if line.startswith("desk: ")] == [
+        "desk: tokens are per dispatcher; nothing to refresh"
+    ]
+    assert f"dispatchers/alice: new token {after['fingerprint']}, expires in " in out
+    assert after["fingerprint"] != before["fingerprint"]
+    assert "None" not in out + table
+    assert re.search(r"^desk +per person, 0 here  - ", table, re.MULTILINE)
+
+
+async def test_the_proxy_answers_for_persons_whatever_command_asks(tmp_path: Path, simulator: Simulator) -> None:
+    """Also where the command is of another version, and does not know that there is nothing to refresh."""
+    curl = find_tool("curl")
+    config = write_people_config(tmp_path, simulator)
+    async with serving(config, ALICE="simulator-password"):
+        command = [curl, "-sS", "-X", "POST", "--unix-socket", str(tmp_path / "c.sock"), "http://p/tokens/desk/refresh"]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=30)
+
+    assert json.loads(done.stdout)["people"] == 0
+
+
+class BrokenProxy:
+    """A proxy that fails whenever it is asked."""
+
+    def status(self) -> None:
+        """Fail."""
+        raise RuntimeError
+
+    async def refresh_token(self, credential: str, *, force: bool) -> None:
+        """Fail."""
+        raise RuntimeError(credential, force)
+
+
+async def test_a_proxy_that_fails_is_not_said_to_be_another_users(tmp_path: Path) -> None:
+    """Its log is where to look; who runs the command has nothing to do with it."""
+    runner = web.AppRunner(build_control(BrokenProxy(), os.geteuid()))  # type: ignore[arg-type] (that is the point)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "c.sock")).start()
+    code, _, err = await ask("status", "--control", str(tmp_path / "c.sock"))
+    await runner.cleanup()
+
+    assert code == 1
+    assert "fix: look at the proxy's log" in err
+    assert "as root" not in err
+
+
 async def test_who_asks_while_a_call_is_under_way_gets_its_outcome(tmp_path: Path, simulator: Simulator) -> None:
     """Two operators, one flight; and both are told that it takes a while."""
     config = write_config(tmp_path, simulator)
