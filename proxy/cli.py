@@ -83,16 +83,19 @@ ports, the corporate proxy, and for each host DNS, TCP, TLS, the token call, one
 Each line says ok, warning, FAILED or skipped, with the fix; the last one says whose the broken link is.  It takes less
 than ten seconds, whatever hangs.
 
-It asks for one token for each credential, and sends RapidSOS one question that changes nothing; it never sends
-anything to ingress.  No secret, token or user name is printed, and of a client id only the ends: the report may be
-shown to a vendor.  It does name hosts, addresses, routes, and the files that secrets are in."""
+It asks for one token for each credential, or for each user whom clients may name, and sends RapidSOS one question that
+changes nothing; it never sends anything to ingress.  Where dispatchers send logins of their own, it shows the token
+server the client's key alone, without a login.  What only a login could try is `skipped`, and named at the end.
+
+No secret, token or user name is printed, and of a client id only the ends: the report may be shown to a vendor.  It
+does name hosts, addresses, routes, and the files that secrets are in."""
 _DOCTOR_END = """\
 examples:
   rapidsos-proxy doctor --config proxy.toml
   rapidsos-proxy doctor      # the built-in profile, from the variables that `serve --help` names
   rapidsos-proxy doctor --config proxy.toml --json      # for programs: findings, and `broken`
 
-exit code 0: every link holds.  1: one is broken.  2: the configuration cannot be used."""
+exit code 0: every link that could be tried holds.  1: one is broken.  2: the configuration cannot be used."""
 
 _DEMO = """\
 Run the proxy against a RapidSOS that lives on this machine: no credentials, nothing leaves it.  Prints requests to

@@ -19,5 +19,6 @@ secrets      PURE: where secrets come from, and what is odd about them
 report       PURE: findings as people and programs are told them
 
 It sends what `serve` would send, once: a token call for each credential, and one question that changes nothing to each
-upstream.  Nothing goes to ingress, and nothing is kept.
+upstream.  Nothing goes to ingress, and nothing is kept.  A login that `serve` gets from clients it does not invent: a
+wrong one counts against somebody's account.
 """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from proxy.doctor.check import Result
 from proxy.doctor.clock import judge_clock
-from proxy.doctor.finding import STATUS_PAGE, Whose
-from proxy.doctor.grant import explain_fetch, judge_token
+from proxy.doctor.finding import STATUS_PAGE, Verdict, Whose
+from proxy.doctor.grant import explain_fetch, judge_client, judge_token
 from proxy.doctor.probe import build_probe, judge_reply
 from proxy.errors import ExchangeError, FetchError
 from proxy.relay.dial import Phases
@@ -32,6 +32,15 @@ async def check_token(name: str, credential: Credential, instruments: Instrument
         return Result(explain_fetch(name, credential, error))
     findings = judge_token(name, credential, token)
     return Result(findings, value=f"Bearer {token.access_token}", skew_s=token.skew_s)
+
+
+async def check_client(name: str, credential: Credential, instruments: Instruments, *_: object) -> Result:
+    """Show the token endpoint the client's own key, and no person, whom it could lock out; it brings no token."""
+    try:
+        await instruments.fetch(build_token_request(credential))
+    except FetchError as error:
+        return Result(judge_client(name, credential, error))
+    return Result(judge_client(name, credential, None))
 
 
 async def check_upstream(
@@ -60,7 +69,8 @@ async def check_upstream(
     finding = judge_reply(place, probe, reply.status, reply.body, is_page=reply.is_page)
     date = parse_http_date(reply.date)
     skew_s = None if date is None else date - instruments.wall()
-    return Result((finding,), value=None if finding.is_broken else destination, skew_s=skew_s)
+    holds = finding.verdict in {Verdict.OK, Verdict.WARNING}
+    return Result((finding,), value=destination if holds else None, skew_s=skew_s)
 
 
 async def _ask(destination: Destination, question: bytes, instruments: Instruments) -> Reply:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.doctor.finding import Verdict, Whose, skip
+from proxy.doctor.finding import Cause, Verdict, Whose, skip
 from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class Result:
         findings: One or more, in the order of the links.
         value: For the checks that need this one; None when they cannot go on.
         skew_s: The other side's clock less ours, where it told its own.
-        cause: The broken link that kept it from being run, in words; empty when it was run.
+        cause: The link that kept it from being run; None when it was run.
     """
 
     findings: tuple[Finding, ...]
     value: Any = None
     skew_s: float | None = None
-    cause: str = ""
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +94,10 @@ async def run_checks(
 async def _run_check(check: Check, running: Mapping[Check, asyncio.Task[Result]], deadline: float) -> Result:
     results = [await running[other] for other in (*check.needs, *check.after)]
     needed, after = results[: len(check.needs)], results[len(check.needs) :]
-    unmet = next((place for place, result in enumerate(needed) if result.value is None), None)
-    if unmet is not None:
-        cause = needed[unmet].cause or _describe_failure(check.needs[unmet], needed[unmet])
+    pairs = zip(check.needs, needed, strict=True)
+    unmet = [_find_cause(other, result) for other, result in pairs if result.value is None]
+    if unmet:
+        cause = next((cause for cause in unmet if cause.is_broken), unmet[0])
         return Result(skip(check.places, cause), cause=cause)
     loop = asyncio.get_running_loop()
     try:
@@ -115,13 +116,19 @@ def _give_up(check: Check) -> Result:
     first, *others = check.places
     fix = "look for what is slow on the way there: DNS, firewall, corporate proxy; then run the doctor again"
     finding = first.failed("no result before its time was up", fix, Whose.NETWORK)
-    return Result((finding, *skip(others, _name(check, finding))))
+    return Result((finding, *skip(others, _build_cause(check, finding))))
 
 
-def _describe_failure(check: Check, result: Result) -> str:
-    broken = next((item for item in result.findings if item.verdict is Verdict.FAILED), result.findings[0])
-    return _name(check, broken)
+def _find_cause(check: Check, result: Result) -> Cause:
+    """Return why a check has no value for others: it was not run, or a link of its own failed or was not tried."""
+    if result.cause is not None:
+        return result.cause
+    for verdict in (Verdict.FAILED, Verdict.SKIPPED):
+        for finding in result.findings:
+            if finding.verdict is verdict:
+                return _build_cause(check, finding)
+    return _build_cause(check, result.findings[0])
 
 
-def _name(check: Check, finding: Finding) -> str:
-    return f"{finding.label} ({check.group})"
+def _build_cause(check: Check, finding: Finding) -> Cause:
+    return Cause(f"{finding.label} ({check.group})", is_broken=finding.verdict is not Verdict.SKIPPED)

@@ -80,7 +80,7 @@ async def doctor(config: Config, path: Path | None, out: TextIO, *, as_json: boo
         as_json: One JSON document at the end, instead of lines as they come.
 
     Returns:
-        The exit code: 0 when every link holds, else 1.
+        The exit code: 0 when no link is broken, else 1.
     """
     mask = Redactor(find_secrets(config), Redactions()).mask
     about = describe_run(path)

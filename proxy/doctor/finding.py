@@ -24,7 +24,7 @@ class Verdict(StrEnum):
     """It holds, but someone should look."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Not looked at, since another link failed before it, or there is nothing to look at."""
+    """Not looked at: another link before it failed, or only a person could try it."""
 
 
 class Whose(StrEnum):
@@ -91,6 +91,23 @@ class Place:
         return Finding(self.link, Verdict.SKIPPED, words, subject=self.subject)
 
 
-def skip(places: Iterable[Place], cause: str) -> tuple[Finding, ...]:
-    """Say of each place that it was not looked at, since ``cause`` is broken."""
-    return tuple(place.skipped(f"not looked at, because {cause} failed") for place in places)
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The link on account of which others are not looked at.
+
+    Attributes:
+        label: What people call it, with its heading where that is another.
+        is_broken: Whether it failed; else it was not tried.
+    """
+
+    label: str
+    is_broken: bool = True
+
+    def __str__(self) -> str:
+        """Say it in a clause."""
+        return f"{self.label} {'failed' if self.is_broken else 'was not tried'}"
+
+
+def skip(places: Iterable[Place], cause: Cause) -> tuple[Finding, ...]:
+    """Say of each place that it was not looked at, and why."""
+    return tuple(place.skipped(f"not looked at, because {cause}") for place in places)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.environments import tell_environment
-from proxy.doctor.finding import STATUS_PAGE, Place, Whose, skip
+from proxy.doctor.finding import STATUS_PAGE, Cause, Place, Whose, skip
 from proxy.doctor.secrets import describe_oddities, shorten
 from proxy.routing.origin import parse_url_origin
+from proxy.tokens import policy
 from proxy.tokens.grants import printable_url
 from proxy.tokens.token import STATUS, TIMEOUT, UNREADABLE
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SHORT_LIFE_S = 60.0
 """RapidSOS's tokens live an hour; one that dies within a minute is fetched anew all day long."""
+UNDERSTOOD: Final = frozenset({400, 422})
+"""What an endpoint may say to a request that lacks something, with or without a code."""
 NOT_AN_ENDPOINT: Final = frozenset({404, 405, 410, 501})
 TOO_MANY, FIRST_REDIRECT, FIRST_CLIENT_ERROR, FIRST_SERVER_ERROR = 429, 300, 400, 500
 KNOWN_PATHS = ("/oauth/token", "/oauth/v2/token")
@@ -76,7 +79,38 @@ def explain_fetch(name: str, credential: Credential, error: FetchError) -> tuple
     at = order.index("grant" if broken.link == "secret" else broken.link)
     before = tuple(places[link].ok(held[link]) for link in order[:at])
     reached = at if broken.link == "secret" else at + 1
-    return (*before, broken, *skip([places[link] for link in order[reached:]], broken.label))
+    return (*before, broken, *skip([places[link] for link in order[reached:]], Cause(broken.label)))
+
+
+def judge_client(name: str, credential: Credential, error: FetchError | None) -> tuple[Finding, ...]:
+    """Judge a token request that named no person, on behalf of a credential whose persons prove themselves.
+
+    Whether the endpoint is one, and whether it refuses the client, can be tried so; whether it takes a person cannot.
+
+    Args:
+        name: Of the credential.
+        credential: Without a person.
+        error: How the call failed; None where it brought a token all the same.
+    """
+    if error is not None and not _is_for_want_of_a_person(error):
+        return explain_fetch(name, credential, error)
+    endpoint, grant, *others = list_places(name, credential)
+    status = 200 if error is None else error.status
+    if error is None or error.code is not None or status in UNDERSTOOD:
+        told = endpoint.ok(f"{_show_url(credential)} answers token requests")
+    else:
+        told = endpoint.skipped(f"{_show_url(credential)} answers ({status}), but any gateway could say so")
+    words = f"the client is not refused{_show_client(credential)} (asked without a person: {status}); a person's login"
+    return (
+        told,
+        grant.skipped(f"{words} is for real requests to try"),
+        *skip(others, Cause(f"{grant.link} {grant.subject}", is_broken=False)),
+    )
+
+
+def _is_for_want_of_a_person(error: FetchError) -> bool:
+    """Return whether a request that named nobody may have failed for that, and for nothing that we can mend."""
+    return policy.is_person_refused(error, is_person=True) or (error.kind == STATUS and error.status in UNDERSTOOD)
 
 
 def _explain_endpoint(place: Place, credential: Credential, error: FetchError) -> Finding:
@@ -119,7 +153,8 @@ def _explain_refusal(name: str, credential: Credential, error: FetchError) -> Fi
 def _explain_credential(credential: Credential) -> str:
     origin = None if credential.token_url is None else parse_url_origin(credential.token_url)
     environment = tell_environment(origin) or "right"
-    secrets = "client_id, client_secret, username and password" if credential.grant == "password" else "id and secret"
+    is_person = credential.username is not None
+    secrets = "client_id, client_secret, username and password" if is_person else "id and secret"
     path = "" if (credential.token_url or "").endswith(KNOWN_PATHS) else f"; and token_url: RapidSOS's ends in {_PATHS}"
     return (
         f"compare {secrets} with RapidSOS's portal: they must be those of the {environment} environment, and the "

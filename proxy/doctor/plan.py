@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.doctor.calls import check_clock, check_token, check_upstream
+from proxy.doctor.calls import check_client, check_clock, check_token, check_upstream
 from proxy.doctor.check import Check, Result
 from proxy.doctor.finding import Place
 from proxy.doctor.grant import list_places as list_token_places
@@ -20,11 +20,12 @@ from proxy.doctor.secrets import judge_secrets
 from proxy.http.authority import build_authority
 from proxy.relay.dial import Destination
 from proxy.routing.origin import parse_url_origin
+from proxy.tokens.build import BY_LOGIN, split_credential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.config.models import Config, Route
+    from proxy.config.models import Config, Credential, Route
     from proxy.doctor.finding import Finding
     from proxy.doctor.instruments import Instruments
 
@@ -43,7 +44,7 @@ class _Plan:
     Attributes:
         corporate: Of the corporate proxy itself, where something goes through it.
         reach: Of each way to a host.
-        tokens: Of each credential that has tokens, unless it is for persons to prove themselves.
+        tokens: Of each credential that has tokens: one call, or one for each user whom clients may name.
         upstreams: Of each way and credential that routes bring together.
     """
 
@@ -61,9 +62,8 @@ class _Plan:
         self.corporate = self._build_corporate()
         self.reach = {way: self._build_reach(way) for way in self._ways}
         self.tokens = {
-            name: self._build_token(name, way)
+            name: tuple(self._build_token(part, credential, way) for part, credential in self._split(name).items())
             for name, way in self._token_ways.items()
-            if config.credential[name].from_client is None
         }
         self.upstreams = {
             (_lead(route), route.credential): self._build_upstream(_lead(route), route.credential)
@@ -74,7 +74,8 @@ class _Plan:
         """List what needs no network: the file, its secrets, our ports."""
         config = self._config
         yield Check("Configuration", (CONFIGURATION,), partial(_tell, CONFIGURATION.ok(_count(config))))
-        for name, credential in config.credential.items():
+        parts = [part for name in config.credential for part in self._split(name).items()]
+        for name, credential in parts:
             yield Check("Configuration", (Place("secret", name),), partial(_tell, judge_secrets(name, credential)))
         ports = [(listener.name, listener.bind) for listener in config.listener]
         for name, bind in [*ports, ("admin", config.admin.bind)]:
@@ -85,7 +86,7 @@ class _Plan:
         """List, for each way to a host, the way itself, the tokens fetched there, the questions asked, the clock."""
         for way in self._ways:
             calls = [
-                *(check for name, check in self.tokens.items() if self._token_ways[name] == way),
+                *(check for name in self.tokens if self._token_ways[name] == way for check in self.tokens[name]),
                 *(check for (other, _), check in self.upstreams.items() if other == way),
             ]
             yield from (self.reach[way], *calls)
@@ -95,8 +96,16 @@ class _Plan:
         """List the last word on each route."""
         for route in self._config.route:
             place = Place("route", route.name)
-            upstream = self.upstreams[_lead(route), route.credential]
-            yield Check("Routes", (place,), partial(_tell, place.ok(_describe_route(route))), needs=(upstream,))
+            needs = (*self.tokens.get(route.credential, ()), self.upstreams[_lead(route), route.credential])
+            yield Check("Routes", (place,), partial(_tell, place.ok(_describe_route(route))), needs=needs)
+
+    def _split(self, name: str) -> dict[str, Credential]:
+        """Return a credential for each token of this one, by what the report calls it: a person by no name of his."""
+        credential = self._config.credential[name]
+        users = split_credential(name, credential).values()
+        if credential.from_client is None or not users:
+            return {name: credential}
+        return {f"{name} user {number}": user for number, user in enumerate(users, 1)}
 
     def _find_token_way(self, token_url: str) -> Destination:
         """Return the way of token calls; that of the routes to the same host, where there are some.
@@ -124,20 +133,20 @@ class _Plan:
         needs = self.corporate if is_tunnelled else ()
         return Check(_name(way), places, run, needs=needs, limit_s=self._limits.total_s)
 
-    def _build_token(self, name: str, way: Destination) -> Check:
-        credential = self._config.credential[name]
+    def _build_token(self, name: str, credential: Credential, way: Destination) -> Check:
         places = list_token_places(name, credential)
-        run = partial(check_token, name, credential, self._instruments)
+        check = check_client if credential.from_client == BY_LOGIN else check_token
+        run = partial(check, name, credential, self._instruments)
         return Check(_name(way), places, run, needs=(self.reach[way],), limit_s=self._limits.total_s)
 
     def _build_upstream(self, way: Destination, name: str) -> Check:
         routes = [route for route in self._config.route if (_lead(route), route.credential) == (way, name)]
         credential = self._config.credential[name]
-        is_tried = credential.grant != "basic" and credential.from_client is None
+        is_tried = credential.grant != "basic" and credential.from_client != BY_LOGIN
         probe = choose_probe(routes, is_tried=is_tried)
         place = Place("upstream", name)
         run = partial(check_upstream, place, way, probe, self._instruments)
-        needs = (self.reach[way], self.tokens[name]) if name in self.tokens else (self.reach[way],)
+        needs = (self.reach[way], self.tokens[name][0]) if is_tried else (self.reach[way],)
         return Check(_name(way), (place,), run, needs=needs, limit_s=self._limits.total_s)
 
 

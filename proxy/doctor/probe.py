@@ -93,7 +93,7 @@ def judge_reply(place: Place, probe: Probe, status: int, body: bytes, *, is_page
     if status >= FIRST_SERVER_ERROR:
         return place.failed(f"fails by itself ({status})", STATUS_PAGE, Whose.RAPIDSOS)
     if not probe.is_authorized:
-        return place.ok(f"answers ({status}); a Basic login is tried by real requests alone")
+        return place.skipped(f"answers ({status}), asked without a login; a login is for real requests to try")
     if is_page:
         fix = "find out who sends the page, the centre's web filter perhaps, and have it leave this host alone"
         return place.failed(f"a web page answers ({status}), and no API", fix, Whose.NETWORK)

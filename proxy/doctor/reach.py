@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from proxy.doctor.check import Result
-from proxy.doctor.finding import Place, Whose, skip
+from proxy.doctor.finding import Cause, Place, Whose, skip
 from proxy.doctor.handshake import explain_tls, judge_tls
 from proxy.errors import UpstreamDNS, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamTLS
 from proxy.http.authority import build_authority, is_address, is_loopback
@@ -45,7 +45,7 @@ async def check_reach(destination: Destination, instruments: Instruments, *_: ob
         at = places.index(place)
         before = await _tell_held(destination, phases, places[:at], "", instruments)
         broken = await _explain(place, error, destination, instruments)
-        after = skip(places[at + 1 :], f"{place.link} ({_name(destination.origin)})")
+        after = skip(places[at + 1 :], Cause(f"{place.link} ({_name(destination.origin)})"))
         return Result((*before, broken, *after))
     line.abandon()
     held_findings = await _tell_held(destination, phases, places[:-1], line.address, instruments)
@@ -61,7 +61,7 @@ async def check_corporate_proxy(proxy: Origin, instruments: Instruments) -> Resu
         line = await instruments.dial_nearby(destination, phases)
     except UpstreamError as error:
         if find_broken(error, phases, is_tunnelled=False) is DNS:
-            findings = (explain_proxy(DNS, error), *skip((TCP,), f"dns ({proxy})"))
+            findings = (explain_proxy(DNS, error), *skip((TCP,), Cause(f"dns ({proxy})")))
         else:
             findings = (DNS.ok(_describe_name(destination, "")), explain_proxy(TCP, error))
         return Result(findings)

@@ -58,7 +58,9 @@ def build_conclusion(entries: Sequence[Entry]) -> str:
     broken = find_broken(entries)
     if not broken:
         warnings = sum(entry.finding.verdict is Verdict.WARNING for entry in entries)
-        return f"Every link holds{f'; {_count(warnings)}, see above' if warnings else ''}."
+        untried = [entry.finding.label for entry in entries if entry.finding.verdict is Verdict.SKIPPED]
+        holds = f"Every link that was tried holds; not tried: {', '.join(untried)}" if untried else "Every link holds"
+        return f"{holds}{f'; {_count(warnings)}, see above' if warnings else ''}."
     first, finding = broken[0], broken[0].finding
     others = len(broken) - 1
     more = f" ({others} more marked FAILED above.)" if others else ""
@@ -72,7 +74,7 @@ def find_broken(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def choose_exit_code(entries: Sequence[Entry]) -> int:
-    """Return 0 when every link holds, else 1."""
+    """Return 0 when no link is broken, else 1."""
     return BROKEN if find_broken(entries) else DONE
 
 

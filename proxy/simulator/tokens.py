@@ -172,6 +172,8 @@ class TokenServer(Collection[IssuedToken]):
 
     def _check_person(self, call: TokenCall) -> str:
         username = call.fields.get("username", "")
+        if not username:  # RFC 6749, section 4.3.2 requires it; nobody's password was wrong
+            raise detail(400, "Username is missing.")
         password = call.fields.get("password", "")
         known = {**self._settings.people, self._settings.username: self._settings.password}.get(username)
         if known is None or not _is_same(password, known):

@@ -148,7 +148,7 @@ async def test_a_certificate_that_ends_soon(basic: dict[str, Any], expiring_tls:
     assert found.failed == []
     assert found.labels(Verdict.WARNING) == ["tls"]
     assert "in 3 days" in found.told("tls")
-    assert found.conclusion == "Every link holds; 1 warning, see above."
+    assert found.conclusion.endswith("; 1 warning, see above.")
     assert found.exit_code == 0
 
 

@@ -262,10 +262,75 @@ async def test_a_proxy_that_runs_is_recognised(simulator: Simulator) -> None:
         assert found.told(f"listener {name}") == f"{bind} is answered by this proxy, which is running | "
 
 
+PEOPLE = {"grant": "password", "from_client": "basic"}
+USER_TOKENS = "/oauth/v2/token"
+
+
+async def test_where_dispatchers_send_logins_the_client_alone_is_tried(simulator: Simulator) -> None:
+    """No wrong login comes of it; what was not tried is not said to hold."""
+    found = await diagnose(simulator.url, f"{simulator.url}{USER_TOKENS}", credential=PEOPLE)
+
+    untried = ["grant core", "token core", "upstream core", "route api"]
+    assert found.labels(Verdict.SKIPPED) == untried
+    assert found.conclusion == f"Every link that was tried holds; not tried: {', '.join(untried)}."
+    assert found.exit_code == 0
+    assert len(simulator.token_requests) == 1
+    assert simulator.tokens.wrong_passwords == 0
+    assert [(seen.raw_path, seen.bearer) for seen in simulator.requests] == [("/", None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "link", "words"),
+    [
+        (USER_TOKENS, "c4nary-of-yesterday", "grant core", "(401, invalid_client)"),
+        ("/oauth/v3/token", "simulator-secret", "endpoint core", "is no token endpoint (404)"),
+    ],
+)
+async def test_a_fault_that_every_dispatcher_would_meet(
+    simulator: Simulator, path: str, secret: str, link: str, words: str
+) -> None:
+    """It is found without any of their logins."""
+    keys = PEOPLE | {"client_secret": Secret(secret, "test")}
+    found = await diagnose(simulator.url, f"{simulator.url}{path}", credential=keys)
+
+    assert found.failed == [(link, CONFIGURATION)]
+    assert words in found.told(link)
+    assert found.told("route api").startswith(f"not looked at, because {link} ")
+    assert found.exit_code == 1
+
+
+async def test_a_token_server_that_cannot_be_reached_costs_the_route_its_ok(simulator: Simulator, nobody: int) -> None:
+    """Though the upstream itself answers."""
+    found = await diagnose(simulator.url, f"http://127.0.0.1:{nobody}{USER_TOKENS}", credential=PEOPLE)
+
+    assert [label for label, _ in found.failed] == ["tcp"]
+    assert found.labels(Verdict.SKIPPED)[-1] == "route api"
+    assert "tcp" in found.told("route api")
+    assert found.exit_code == 1
+
+
+async def test_users_whom_clients_may_name_are_tried_once_each(simulator: Simulator) -> None:
+    """The one that is refused is found, by no name of his; the other one holds."""
+    logins = {"alice": "simulator-password", "bob": "c4nary-guess"}
+    users = {
+        name: {"username": Secret("dispatcher@psap.example", "test"), "password": Secret(password, "test")}
+        for name, password in logins.items()
+    }
+    keys = {"grant": "password", "from_client": "header:X-User", "users": users, "clients": ["127.0.0.0/8"]}
+    found = await diagnose(simulator.url, f"{simulator.url}{USER_TOKENS}", credential=keys)
+
+    assert found.failed == [("grant core user 2", CONFIGURATION)]
+    assert {"grant core user 1", "token core user 1", "upstream core"} <= set(found.labels(Verdict.OK))
+    assert found.told("route api").startswith("not looked at, because grant core user 2 ")
+    assert simulator.tokens.wrong_passwords == 1
+    assert not any(word in f"{entry.finding}" for entry in found.entries for word in ("c4nary", "bob", "dispatcher"))
+
+
 async def test_a_login_is_not_tried(simulator: Simulator, basic: dict[str, Any]) -> None:
     """A wrong one could lock an account; the host is asked for nothing, without it."""
     found = await diagnose(simulator.url, None, credential=basic)
 
+    assert found.labels(Verdict.SKIPPED) == ["upstream core", "route api"]
     assert found.exit_code == 0
     (seen,) = simulator.requests
     assert (seen.raw_path, seen.bearer) == ("/", None)

@@ -67,6 +67,31 @@ async def test_what_needs_a_broken_link_is_skipped_and_names_it():
     ]
 
 
+async def leave_out(*_given):
+    """Do not try the name."""
+    return Result((DNS.skipped("it is for others to try"),))
+
+
+async def test_what_needs_a_link_that_was_not_tried_is_not_ok():
+    """It says so; nothing is called broken for it."""
+    dns = Check("host:443", (DNS,), leave_out)
+    route = Check("Routes", (ROUTE,), holding(ROUTE), needs=(dns,))
+
+    told = await run_all([dns, route])
+
+    assert told[1] == ("route ingress", Verdict.SKIPPED, "not looked at, because dns (host:443) was not tried")
+
+
+async def test_of_two_causes_the_broken_one_is_named():
+    """In whichever order they stand."""
+    dns, tls = Check("here", (DNS,), leave_out), Check("there", (DNS,), break_dns)
+    route = Check("Routes", (ROUTE,), holding(ROUTE), needs=(dns, tls))
+
+    told = await run_all([dns, tls, route])
+
+    assert told[2] == ("route ingress", Verdict.SKIPPED, "not looked at, because dns (there) failed")
+
+
 async def test_what_waits_only_for_the_end_runs_after_a_failure():
     """As the clock does, which any answer tells."""
     dns = Check("host", (DNS,), break_dns)

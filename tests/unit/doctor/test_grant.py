@@ -5,7 +5,7 @@ import pytest
 from proxy.config.models import Credential
 from proxy.config.secret import Secret
 from proxy.doctor.finding import Verdict
-from proxy.doctor.grant import explain_fetch, judge_token
+from proxy.doctor.grant import explain_fetch, judge_client, judge_token
 from proxy.errors import FetchError
 from proxy.tokens.answers import ParsedToken
 from proxy.tokens.token import NETWORK, REFUSED, STATUS, TIMEOUT, UNREADABLE
@@ -115,3 +115,28 @@ def test_a_short_life_is_warned_of(life_s, verdict):
 
     assert last.verdict is verdict
     assert last.words == f"lives {life_s:.0f} s; the token is called acces_token"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (None, ["ok", "skipped", "skipped", "skipped"]),
+        (refusal("invalid_grant"), ["ok", "skipped", "skipped", "skipped"]),
+        (refusal("invalid_request"), ["ok", "skipped", "skipped", "skipped"]),
+        (FetchError(REFUSED, "400", status=400, refused=True), ["ok", "skipped", "skipped", "skipped"]),
+        (FetchError(STATUS, "422", status=422), ["ok", "skipped", "skipped", "skipped"]),
+        (FetchError(REFUSED, "401", status=401, refused=True), ["skipped", "skipped", "skipped", "skipped"]),
+        (refusal("invalid_client"), ["ok", "failed", "skipped", "skipped"]),
+        (refusal("unsupported_grant_type"), ["ok", "failed", "skipped", "skipped"]),
+        (refusal("invalid_scope"), ["ok", "ok", "failed", "skipped"]),
+        (FetchError(STATUS, "404", status=404), ["failed", "skipped", "skipped", "skipped"]),
+        (FetchError(NETWORK, "cut"), ["failed", "skipped", "skipped", "skipped"]),
+    ],
+)
+def test_without_a_person_only_the_client_and_the_endpoint_are_judged(error, told):
+    """A grant that nobody's login was tried with is never ok; a refusal that any gateway could give proves nothing."""
+    people = credential(grant="password", from_client="basic")
+
+    findings = judge_client("desk", people, error)
+
+    assert [str(finding.verdict) for finding in findings] == told

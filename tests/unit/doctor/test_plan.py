@@ -61,6 +61,26 @@ async def test_each_host_is_looked_at_once(plan):
     }
 
 
+async def test_each_user_whom_clients_may_name_is_looked_at(plan):
+    """By his place in the file: a report that may be shown to a vendor names nobody."""
+    users = {
+        name: {"username": Secret(f"{name}@psap.example", "test"), "password": Secret("x", "test")}
+        for name in ("alice", "bob")
+    }
+    people = credential(CORE) | {"grant": "password", "from_client": "header:X-User", "users": users}
+    people |= {"clients": ["127.0.0.0/8"]}
+
+    headings = await plan([{"upstream": CORE, "credential": "desk"}], credential={"desk": people})
+
+    assert headings["Configuration"] == ["configuration", "secret desk user 1", "secret desk user 2"]
+    assert headings["api-sandbox.rapidsos.com:443"] == [
+        *("dns", "tcp", "tls"),
+        *(f"{link} desk user {number}" for number in (1, 2) for link in ("endpoint", "grant", "token")),
+        "upstream desk",
+        "clock",
+    ]
+
+
 async def test_pinned_addresses_are_a_way_of_their_own(plan):
     """Token calls do not use them, so both ways are looked at."""
     headings = await plan([{"upstream": CORE, "credential": "core", "addresses": ["203.0.113.7"]}])

@@ -55,7 +55,7 @@ def test_the_question_is_a_get_without_a_caller():
         (LOCATION, 401, Verdict.FAILED, Whose.CONFIGURATION),
         (LOCATION, 403, Verdict.FAILED, Whose.RAPIDSOS),
         (LOCATION, 500, Verdict.FAILED, Whose.RAPIDSOS),
-        (NOTHING, 404, Verdict.OK, None),
+        (NOTHING, 404, Verdict.SKIPPED, None),
         (NOTHING, 502, Verdict.FAILED, Whose.RAPIDSOS),
     ],
 )

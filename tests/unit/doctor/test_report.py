@@ -68,6 +68,14 @@ def test_the_end_of_a_good_day():
     assert build_conclusion([OK, WARNING, WARNING]) == "Every link holds; 2 warnings, see above."
 
 
+def test_the_end_names_what_was_not_tried():
+    """Nobody reads of a link that holds, and was not looked at."""
+    assert build_conclusion([OK, SKIPPED]) == "Every link that was tried holds; not tried: route ingress."
+    assert build_conclusion([WARNING, SKIPPED, SKIPPED]) == (
+        "Every link that was tried holds; not tried: route ingress, route ingress; 1 warning, see above."
+    )
+
+
 def test_the_exit_code_is_that_of_a_failure_alone():
     """A warning is none."""
     assert [choose_exit_code([entry]) for entry in (OK, WARNING, SKIPPED, FAILED)] == [0, 0, 0, 1]
