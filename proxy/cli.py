@@ -107,7 +107,8 @@ examples:
 
 _SIMULATE = """\
 Run RapidSOS in a box: token server, ingress, egress and alerts, with switchable faults.  Point a proxy at it, to
-rehearse a bad day without a contract.  Its client id and secret are printed at start."""
+rehearse a bad day without a contract.  Its client id and secret are printed at start, and the logins of a dispatcher
+and of LIS."""
 _SIMULATE_END = """\
 examples:
   rapidsos-proxy simulate --family core --port 9911

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
 
 from proxy.config.document import read_document
 from proxy.config.load import build_config
@@ -179,18 +180,26 @@ def load_demo(ports: Ports, log_path: Path, environ: Mapping[str, str]) -> Confi
     document["listener"][0]["bind"] = f"{HOST}:{ports.proxy}"
     document["admin"] = {"bind": f"{HOST}:{ports.admin}", "password": {"env": ADMIN_VARIABLE}}
     document["traffic_log"] = {"path": str(log_path)}
-    hosts = {"core": f"http://{HOST}:{ports.core}", "edx": f"http://{HOST}:{ports.edx}"}
-    for name, credential in document["credential"].items():
-        credential["token_url"] = f"{hosts[name]}/oauth/token"
-    for route in document["route"]:
-        route["upstream"] = hosts[route["credential"]]
+    for item, key in [
+        *((credential, "token_url") for credential in document["credential"].values()),
+        *((route, "upstream") for route in document["route"]),
+    ]:
+        item[key] = _move(item[key], ports)
     return build_config(document, Problems(str(path)), path.parent, environ)
+
+
+def _move(url: str, ports: Ports) -> str:
+    """Return a URL of the file as it is at other ports."""
+    parts = urlsplit(url)
+    port = ports.core if parts.port == FILE_PORTS.core else ports.edx
+    return parts._replace(netloc=f"{HOST}:{port}").geturl()
 
 
 def build_banner(demo: Demo) -> str:
     """Build what the terminal shows first: what runs where, and requests that work as they stand."""
     ports = demo.ports
     base = f"http://{HOST}:{ports.proxy}"
+    known = SimulatorSettings()
     trigger = (
         '{"callflow": "demo", "variables": {"user": {"full_name": "Ada Example", "phone_number": "+15555550142"}, '
         '"location": {"latitude": 40.7411, "longitude": -73.9897, "uncertainty": 12}}}'
@@ -201,6 +210,8 @@ rapidsos-proxy demo: no credentials needed, and nothing leaves this machine.
   proxy       {base}
   admin       http://{HOST}:{ports.admin}   login {demo.config.admin.username} / {demo.password.reveal()}
   RapidSOS    http://{HOST}:{ports.core} (core API) and http://{HOST}:{ports.edx} (alerts), both simulated
+  logins      {known.username} / {known.password.reveal()} (a dispatcher's)
+              {known.basic_username} / {known.basic_password.reveal()} (LIS)
   traffic log {demo.log_path}
 
 Try in another terminal; none of these knows a token.
@@ -211,6 +222,10 @@ Push an emergency (ingress):
 
 Fetch the alerts (egress):
   curl -i '{base}/egress/v1/alerts?limit=10'
+
+Ask as a dispatcher whose CAD can only send a login: it becomes his own token (grant password).
+  curl -i -u '{known.username}:{known.password.reveal()}' \\
+    '{base}/dispatcher/v1/location?caller_id={SEEDED_CALLER}'
 
 Ask where a caller is, as a client that only knows http_proxy:
   curl -i -x {base} 'http://api-sandbox.rapidsos.com/v1/location?caller_id={SEEDED_CALLER}'

@@ -80,11 +80,24 @@ async def simulate(settings: SimulatorSettings, host: str, port: int, announce: 
         raise ConfigError(where, f"cannot be listened at ({error.strerror})", fix) from None
     try:
         announce(f"simulated RapidSOS ({settings.family}): {simulator.url}")
-        announce(f"client_id {settings.client_id}, client_secret {settings.client_secret.reveal()}")
+        for line in describe_logins(settings):
+            announce(line)
         await stop.wait()
     finally:
         await simulator.stop()
     return 0
+
+
+def describe_logins(settings: SimulatorSettings) -> list[str]:
+    """Say whom the simulator believes; they are secrets of nobody's."""
+    client = f"client_id {settings.client_id}, client_secret {settings.client_secret.reveal()}"
+    if settings.family == "edx":  # it knows no persons, and has no LIS
+        return [client]
+    return [
+        client,
+        f"dispatcher (grant password): {settings.username}, password {settings.password.reveal()}",
+        f"LIS (grant basic): {settings.basic_username}, password {settings.basic_password.reveal()}",
+    ]
 
 
 def _parse_fault(text: str) -> Fault:

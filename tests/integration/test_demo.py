@@ -63,10 +63,11 @@ def run_line(line):
 def test_the_printed_lines_work_as_they_stand(demo, tmp_path):
     """An emergency is pushed and pulled, by each way in; every exchange is shown and logged; a signal ends it."""
     process, printed = demo
-    trigger, alerts, location, resolved = re.findall(r"^  (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
+    trigger, alerts, dispatcher, location, resolved = re.findall(r"^  (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
 
     alert_id = run_line(trigger)[1]["alert_id"]
     listed = run_line(alerts)[1]["alerts"]
+    asked = run_line(dispatcher)[1]
     located = run_line(location)[1]
     again = run_line(resolved)[1]["alerts"]
     process.send_signal(signal.SIGTERM)
@@ -74,13 +75,14 @@ def test_the_printed_lines_work_as_they_stand(demo, tmp_path):
 
     assert alert_id in {alert["alert_id"] for alert in listed}
     assert alert_id in {alert["alert_id"] for alert in again}
-    assert located["caller_id"] == "15555550100"
+    assert asked["caller_id"] == located["caller_id"] == "15555550100"
     lines = re.findall(r"  (?:GET|POST) .*  -> 200  [\d.]+ ms  ok  token [0-9a-f]{12}$", rest, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert process.returncode == 0
     records = [json.loads(line) for line in (tmp_path / ".demo" / "traffic.jsonl").read_text().splitlines()]
     closed = [record for record in records if record["event"] == "exchange.closed"]
-    assert [record["route"] for record in closed] == ["ingress", "alerts", "core-host", "edx-host"]
+    assert [record["route"] for record in closed] == ["ingress", "alerts", "dispatchers", "core-host", "edx-host"]
+    assert [record["user"] for record in closed] == [None, None, "dispatcher@psap.example", None, None]
 
 
 def test_the_printed_login_opens_the_admin_listener(demo):

@@ -417,6 +417,8 @@ def test_simulate_runs_until_a_signal(start, number):
     process = start("simulate", "--port", free_port())
     lines = iter(process.stderr.readline, "")
     assert any(line.startswith("client_id simulator-client, client_secret ") for line in lines)
+    assert next(lines) == "dispatcher (grant password): dispatcher@psap.example, password simulator-password\n"
+    assert next(lines) == "LIS (grant basic): simulator-lis, password simulator-lis-password\n"
 
     process.send_signal(number)
 

@@ -89,13 +89,14 @@ def test_a_client_cannot_speak_to_the_terminal(exchange):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "life_s", "detail", "told"),
+    ("outcome", "life_s", "detail", "user", "told"),
     [
-        ("ok", 3599.0, "", "core: token call (start) ok  token 0123456789ab for 3599 s"),
-        ("network", None, "connection refused", "core: token call (start) network  connection refused"),
+        ("ok", 3599.0, "", None, "core: token call (start) ok  token 0123456789ab for 3599 s"),
+        ("network", None, "connection refused", None, "core: token call (start) network  connection refused"),
+        ("ok", 3599.0, "", "a\x1bb", "core for a\\u001bb: token call (start) ok  token 0123456789ab for 3599 s"),
     ],
 )
-def test_a_token_call_is_one_line(outcome, life_s, detail, told):
+def test_a_token_call_is_one_line(outcome, life_s, detail, user, told):
     """Which credential, why, and how it ended."""
     lines = []
     fetch = TokenFetch(
@@ -109,6 +110,7 @@ def test_a_token_call_is_one_line(outcome, life_s, detail, told):
         fingerprint=FINGERPRINT if life_s else None,
         life_s=life_s,
         reason="start",
+        user=user,
     )
 
     ExchangeLines(lines.append, coloured=False).token_fetched(fetch)
@@ -123,12 +125,17 @@ def test_it_runs_the_sample_file_at_the_ports_that_were_chosen(ports, tmp_path, 
 
     assert str(config.listener[0].bind) == f"127.0.0.1:{ports.proxy}"
     assert str(config.admin.bind) == f"127.0.0.1:{ports.admin}"
+    moved = {
+        "http://127.0.0.1:9911": f"http://127.0.0.1:{ports.core}",
+        "http://127.0.0.1:9912": f"http://127.0.0.1:{ports.edx}",
+    }
     assert [(route.name, str(route.upstream)) for route in config.route] == [
-        (route["name"], f"http://127.0.0.1:{getattr(ports, route['credential'])}") for route in samples_demo["route"]
+        (route["name"], moved[route["upstream"]]) for route in samples_demo["route"]
     ]
     assert {name: credential.token_url for name, credential in config.credential.items()} == {
         "core": f"http://127.0.0.1:{ports.core}/oauth/token",
         "edx": f"http://127.0.0.1:{ports.edx}/oauth/token",
+        "dispatchers": f"http://127.0.0.1:{ports.core}/oauth/v2/token",
     }
 
 

@@ -337,8 +337,10 @@ def test_every_request_is_answered_as_readme_says(rehearsal):
     assert "alerts" in bodies[0]
     assert bodies[1]["caller_id"] == "15555550100"
     assert "alerts" in bodies[2]
-    assert bodies[-1]["token_requests"] == 2
-    assert [len(record["attempts"]) for record in rehearsal.records] == [1, 1, 1, 1, 2, 2]
+    assert bodies[3]["caller_id"] == "15555550100"
+    assert bodies[-1]["token_requests"] == 3
+    assert [len(record["attempts"]) for record in rehearsal.records] == [1, 1, 1, 1, 1, 2, 2]
+    assert [record["user"] for record in rehearsal.records if record["user"]] == ["dispatcher@psap.example"]
 
 
 def test_a_failure_has_the_shape_that_readme_shows(rehearsal):
