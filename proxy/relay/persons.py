@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
 from proxy.http.basic import parse_basic
+from proxy.relay.occupancy import find_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ class ByLogin(Persons):
             )
             raise ClientLogin(detail)
         exchange.user, password = login  # before he is looked for: the record of a refusal says whose it was
-        return self._people.find(exchange.user, password)
+        return self._people.find(exchange.user, password, find_share(exchange.client))
 
 
 class ByName(Persons):

@@ -17,6 +17,7 @@ history        PURE  what its calls came to, counted and told
 report         PURE  how it stands, what a call of it came to, why it has no token
 people         persons who prove themselves: a source each
 logins         PURE  what the calls for all of them came to, counted and told
+turnstile      a few unproved logins of each client at a time
 basic          the source of a constant
 store          PURE  what a source asks of a store; the one that stores nothing
 stored         PURE  a token as it is stored

@@ -332,7 +332,7 @@ class BearerSource:
             return False
         if held is not None and token.sent_at <= held.sent_at and not is_agreed:
             return False
-        self._keep(token)
+        self._keep(token, is_agreed=is_agreed)
         self._history.note_adopted(token, now)
         self._tell(token, None, ADOPTED, now)
         return True
@@ -362,11 +362,11 @@ class BearerSource:
         self._keep(token)
         self._history.note_success(token, parsed, self._now())
 
-    def _keep(self, token: Token) -> None:
+    def _keep(self, token: Token, *, is_agreed: bool = False) -> None:
         """Make a token that has just come the current one, and give it to those who wait."""
         now = self._now()
         held = self._held()
-        if token.life_s > 0 and (held is None or self._pushes_out(token, held)):
+        if token.life_s > 0 and (held is None or is_agreed or self._pushes_out(token, held)):
             self._tokens[self._key] = token
             self._schedule.succeed(now, token.refresh_at)
         else:

@@ -14,13 +14,15 @@ import asyncio
 import hashlib
 import hmac
 import json
+import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from cachetools import TTLCache
 
 from proxy.config.secret import Secret
-from proxy.errors import ClientLogin, NoToken, Overloaded
+from proxy.errors import ClientLimit, ClientLogin, NoToken, Overloaded
 from proxy.tasks import Tasks
 from proxy.tokens import policy
 from proxy.tokens.bearer import BearerSource
@@ -30,20 +32,31 @@ from proxy.tokens.logins import LoginHistory, Logins
 from proxy.tokens.report import build_subject
 from proxy.tokens.store import MemoryStore
 from proxy.tokens.token import CredentialStatus, build_token_key
+from proxy.tokens.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.models import Credential
+    from proxy.tokens.answers import ParsedToken
     from proxy.tokens.bearer import Shared
+    from proxy.tokens.grants import TokenRequest
     from proxy.tokens.token import Token, TokenKey
 
 MOST_PEOPLE: Final = 1000
 """With a token each; a centre has fewer, and whoever makes names up must not fill the memory."""
+MOST_UNPROVED: Final = 512
+"""Logins of which nobody knows yet whether they are good; each exists only while somebody waits for it."""
+MOST_UNPROVED_OF_ONE: Final = 128
+"""Of one client; a hundred dispatchers behind one address may begin their shift at once."""
+UNPROVED_AT_ONCE: Final = 8
+"""Token calls for such logins under way together, of one client."""
 MOST_REFUSED: Final = 10_000
 """Guesses remembered; what is forgotten is merely asked again."""
 LOOK_S: Final = 15.0
 """Between two looks at who has gone."""
+FORGIVE_S: Final = 30.0
+"""After which, if nobody has asked, nothing is held against the authorization server any more."""
 WHERE: Final = "sent as Basic by the client"
 
 
@@ -53,13 +66,17 @@ class Login:
 
     Attributes:
         user: His name.
+        client: Whose share his first token call counts against.
         logins: Those of the credential, where his calls are counted.
         refused: Called when the authorization server does not believe him.
+        given_up: Called when nobody waits any more, and there is no token.
     """
 
     user: str
+    client: str
     logins: Logins
     refused: Callable[[], None]
+    given_up: Callable[[], None]
 
 
 class Person(BearerSource):
@@ -75,7 +92,7 @@ class Person(BearerSource):
         """Prepare; see ``BearerSource``."""
         super().__init__(name, credential, key, shared, user=login.user)
         self._history = LoginHistory(name, login.user, login.logins)
-        self._refused = login.refused
+        self._login = login
         self.asked_at = shared.clock.now()
 
     @property
@@ -83,6 +100,11 @@ class Person(BearerSource):
         """Of the token in hand, in seconds."""
         token = self.current()
         return policy.DEFAULT_LIFE_S if token is None else token.life_s
+
+    @property
+    def client(self) -> str:
+        """Whose share he counts against while he is not proved."""
+        return self._login.client
 
     @property
     def has_token(self) -> bool:
@@ -101,8 +123,11 @@ class Person(BearerSource):
         except NoToken:
             if not self._is_disbelieved:
                 raise
-            self._refused()
+            self._login.refused()
             raise build_refusal() from None
+        finally:
+            if not self._waiters and not self.has_token:
+                self._login.given_up()
 
     @property
     def _is_disbelieved(self) -> bool:
@@ -137,30 +162,37 @@ class People:
         self._hash_key = hash_key
         self._now = shared.clock.now
         self._people: dict[bytes, Person] = {}
+        self._turnstile = Turnstile(UNPROVED_AT_ONCE)
         self._refused: TTLCache[bytes, None] = TTLCache(MOST_REFUSED, policy.REFUSED_PAUSE_S, timer=shared.clock.now)
         self._logins = Logins()
+        self._asked_at = -math.inf
         self._tasks = Tasks()
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._people)
 
-    def find(self, username: str, password: str) -> Person:
+    def find(self, username: str, password: str, client: str) -> Person:
         """Return the source of a person's token.
+
+        Args:
+            username: As the client sent it.
+            password: The same.
+            client: Whose share of the unproved he counts against.
 
         Raises:
             ClientLogin: If this name with this password was refused a short while ago.
-            Overloaded: If there are too many, and all of them have asked of late.
+            Overloaded, ClientLimit: If too many others wait to be proved.
         """
         key = self._hash(username, password)
         person = self._people.pop(key, None)
         if person is None:
             if key in self._refused:
                 raise build_refusal()
-            self._make_room()
-            person = self._build(key, username, password)
+            self._check_room(client)
+            person = self._build(key, username, password, client)
         self._people[key] = person  # the last in the dictionary is the last that asked
-        person.asked_at = self._now()
+        self._asked_at = person.asked_at = self._now()
         return person
 
     async def start(self) -> None:
@@ -208,12 +240,20 @@ class People:
         # JSON, because it cannot be read two ways: joined strings could.
         return hmac.digest(self._hash_key, json.dumps([username, password]).encode(), hashlib.sha256)
 
-    def _build(self, key: bytes, username: str, password: str) -> Person:
+    def _build(self, key: bytes, username: str, password: str, client: str) -> Person:
         login = {"username": Secret(username, WHERE), "password": Secret(password, WHERE), "from_client": None}
         credential = self._credential.model_copy(update=login)
         token_key = build_token_key(credential, self._hash_key)
-        who = Login(username, self._logins, lambda: self._refuse(key))
-        person = Person(self.name, credential, token_key, self._shared, who)
+        who = Login(username, client, self._logins, partial(self._refuse, key), partial(self._drop, key))
+        person: Person
+
+        async def fetch(request: TokenRequest) -> ParsedToken:
+            if person.has_token:
+                return await self._shared.fetch(request)
+            async with self._turnstile.turn(client):
+                return await self._shared.fetch(request)
+
+        person = Person(self.name, credential, token_key, replace(self._shared, fetch=fetch), who)
         _ = self._tasks.start(person.start(), name=f"person of {self.name}")
         return person
 
@@ -225,21 +265,19 @@ class People:
         person = self._people.pop(key, None)
         if person is not None:
             _ = self._tasks.start(person.stop(), name=f"person of {self.name}")
-        if not self._people:
-            # Nobody's source calls again, so an outage would never be seen to end, and a balancer that has taken the
-            # proxy out of service for it would never send anybody who finds out.
-            self._logins.forget_error()
 
-    def _make_room(self) -> None:
-        """Forget whoever has not asked for longest, if there are too many."""
-        if len(self._people) < MOST_PEOPLE:
-            return
-        longest = next(iter(self._people))
-        if self._now() - self._people[longest].asked_at < self._shared.wait_s:
-            what = f"more than {MOST_PEOPLE} persons have asked within {self._shared.wait_s:g} s"
-            detail = f"{what}; send the request again in a moment"
+    def _check_room(self, client: str) -> None:
+        """Find room for one more who is not proved; of the proved, whoever has not asked for longest gives way."""
+        unproved = [person for person in self._people.values() if not person.has_token]
+        if len(unproved) >= MOST_UNPROVED:
+            detail = f"more than {MOST_UNPROVED} new logins are being tried; send the request again in a moment"
             raise Overloaded(detail, retry_after_s=1)
-        self._drop(longest)
+        if sum(person.client == client for person in unproved) >= MOST_UNPROVED_OF_ONE:
+            what = f"more than {MOST_UNPROVED_OF_ONE} new logins of this client are being tried"
+            detail = f"{what}; send the request again in a moment"
+            raise ClientLimit(detail, retry_after_s=1)
+        if len(self._people) - len(unproved) >= MOST_PEOPLE:
+            self._drop(next(key for key, person in self._people.items() if person.has_token))
 
     async def _forget_the_gone(self) -> None:
         while True:
@@ -252,6 +290,10 @@ class People:
         for key, person in list(self._people.items()):
             if now - person.asked_at > person.life_s:
                 self._drop(key)
+        if not self._people and now - self._asked_at > FORGIVE_S:
+            # Nobody's source calls again, so an outage would never be seen to end, and a balancer that has taken the
+            # proxy out of service for it would never send anybody who finds out.
+            self._logins.forget_error()
 
 
 def build_refusal() -> ClientLogin:

@@ -143,13 +143,15 @@ class FileSink:
         self._close_file()
         if not self._path.exists() or self._path.is_file():
             self._lock.take()
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE, MODE)
-        os.set_blocking(self._descriptor, True)
-        status = os.fstat(self._descriptor)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE, MODE)
+        try:
+            status = _close_to_others(descriptor)
+        except BaseException:  # it may be another user's: nothing is written to it, now or at the next try
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
         self._rotates = stat.S_ISREG(status.st_mode)
-        if self._rotates and stat.S_IMODE(status.st_mode) != MODE:
-            os.fchmod(self._descriptor, MODE)
         ending = read_ending(self._path)
         self._size = status.st_size
         begun_at = read_first_moment(self._path) if self._rotates and self._size else None
@@ -240,3 +242,12 @@ class FileSink:
             meanwhile = f"files put aside more than {retain} ago (traffic_log.retain) are still there"
             fix = find_fix(error.errno)
             log.warning("log.removal_failed", path=self.path, error=error.strerror, meanwhile=meanwhile, fix=fix)
+
+
+def _close_to_others(descriptor: int) -> os.stat_result:
+    """Make an open file one that nobody else may read; return what it is."""
+    os.set_blocking(descriptor, True)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != MODE:
+        os.fchmod(descriptor, MODE)
+    return status

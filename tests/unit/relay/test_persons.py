@@ -16,7 +16,7 @@ CLIENT = ip_address("10.20.3.7")
 class Everybody:
     """Finds whom it is asked for; stands for the token sources of persons."""
 
-    def find(self, username, password):
+    def find(self, username, password, client):  # noqa: ARG002 (see People)
         """Return both, so that a test sees who was asked for."""
         return username, password
 
@@ -29,7 +29,7 @@ def request(*fields):
 class Nobody:
     """Believes nobody; stands for token sources that have refused a login a short while ago."""
 
-    def find(self, username, password):
+    def find(self, username, password, client):  # noqa: ARG002 (see People)
         """Refuse."""
         detail = f"{username} and {password} are not believed"
         raise ClientLogin(detail)

@@ -383,3 +383,21 @@ def test_a_stream_without_a_reader_says_so():
     with pytest.raises(BrokenPipeError):
         StreamSink(writer).write(memoryview(b"one\n"))
     os.close(writer)
+
+
+def test_a_file_that_cannot_be_closed_to_others_is_never_written_to(tmp_path, monkeypatch):
+    """Another user's, since a rotator has made it: not at the next try either."""
+    path = tmp_path / "traffic.jsonl"
+    path.write_bytes(b"")
+    path.chmod(0o666)
+
+    def refuse(_descriptor, _mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchmod", refuse)
+    sink = FileSink(path, max_bytes=1000, max_age_s=1000.0, retain_s=1000.0)
+    for _ in range(2):
+        with pytest.raises(PermissionError):
+            sink.prepare(10)
+
+    assert path.read_bytes() == b""
