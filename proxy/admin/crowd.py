@@ -10,6 +10,8 @@ from collections import Counter
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proxy.http.authority import find_share
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -17,8 +19,6 @@ MOST_CONNECTIONS: Final = 32
 """At once; a browser opens six, a probe one."""
 MOST_OF_ONE: Final = 8
 """Of them from one address of another machine: a probe and a metrics server, each with a second one, and room."""
-NETWORK_BITS: Final = 64
-"""Of an IPv6 address: what is behind them is one machine's to choose (RFC 4291, section 2.5.1)."""
 
 
 class Guest(Protocol):
@@ -74,7 +74,4 @@ class Crowd:
 
 def find_origin(host: str) -> Hashable:
     """Return what is counted as one client; None for this machine, whose users no address tells apart."""
-    address = ip_address(host)
-    if address.is_loopback:
-        return None
-    return address if address.version == 4 else int(address) >> (128 - NETWORK_BITS)  # noqa: PLR2004 (IP's versions)
+    return None if ip_address(host).is_loopback else find_share(host)

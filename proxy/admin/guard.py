@@ -48,6 +48,7 @@ def build_guard(names: Iterable[str], *, trusts_local_names: bool) -> Middleware
 
     @web.middleware
     async def refuse_strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let a request in that asks for this listener by a name of its own, and from no other site."""
         try:
             head = _read_head(request)
             _check_referer(head, admission.admit(head))

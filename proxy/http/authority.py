@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 _LABEL = r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
@@ -19,6 +19,8 @@ LONGEST_NAME = 253
 """RFC 1035, section 2.3.4, without the final dot."""
 MOST_PORT = 65_535
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+IPV6_SHARE: Final = 64
+"""Bits of an IPv6 address that tell a network; the rest is one machine's to choose (RFC 4291, section 2.5.1)."""
 
 LOCAL_SUFFIXES = (".localhost", ".local", ".home.arpa", ".internal")
 """Names that public DNS never answers, so no page of the Internet can have one: RFC 6761, RFC 6762, RFC 8375, and
@@ -73,6 +75,17 @@ def is_address(host: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Return whether what is sent to ``host`` stays on this machine."""
     return ip_address(host).is_loopback if is_address(host) else host == "localhost"
+
+
+@lru_cache(maxsize=1024)
+def find_share(address: str) -> str:
+    """Return what one client is counted by: its IPv4 address, or the IPv6 network that it can choose addresses from."""
+    client = ip_address(address.partition("%")[0])
+    if isinstance(client, IPv4Address):
+        return address
+    if client.ipv4_mapped is not None:
+        return str(client.ipv4_mapped)
+    return str(IPv6Network((client, IPV6_SHARE), strict=False))
 
 
 def is_local_name(host: str) -> bool:

@@ -7,11 +7,10 @@ next to none: strangers share a few places among them, and what comes on top is 
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLimit, Overloaded
+from proxy.http.authority import find_share
 
 if TYPE_CHECKING:
     from proxy.config.models import Limits
@@ -23,8 +22,6 @@ TOLD = 64
 up to some seconds, and whoever opens thousands needs none."""
 
 
-_IPV6_NETWORK = 64
-"""Bits of an IPv6 address that tell one client's network; the rest is the client's to choose."""
 STRANGERS = "strangers"
 """Stands for every client that the listener does not allow."""
 
@@ -53,7 +50,7 @@ class Occupancy:
 
     def arrive(self, client: str) -> bool:
         """Count a new connection; False, and not counted among them, if it is to be closed at once."""
-        client = find_share(client)
+        client = client if client is STRANGERS else find_share(client)
         if client is STRANGERS:
             is_beyond = self._connections_of[STRANGERS] >= TOLD
         else:
@@ -89,7 +86,7 @@ class Occupancy:
     def leave(self, client: str) -> None:
         """Count a connection that has gone."""
         self.connections -= client is not STRANGERS
-        _take_one(self._connections_of, find_share(client))
+        _take_one(self._connections_of, client if client is STRANGERS else find_share(client))
 
     def begin(self, client: str) -> None:
         """Count an exchange that is opened."""
@@ -117,19 +114,6 @@ class Occupancy:
         """Count an exchange that has closed."""
         self.in_flight -= 1
         _take_one(self._in_flight_of, find_share(client))
-
-
-@lru_cache(maxsize=1024)
-def find_share(address: str) -> str:
-    """Return what one client's share goes by: its IPv4 address, or its IPv6 network."""
-    if address is STRANGERS:
-        return STRANGERS
-    client = ip_address(address.partition("%")[0])
-    if isinstance(client, IPv6Address):
-        if client.ipv4_mapped is not None:
-            return str(client.ipv4_mapped)
-        return str(IPv6Network((client, _IPV6_NETWORK), strict=False))
-    return address
 
 
 def _take_one(counts: Counter[str], client: str) -> None:

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
+from proxy.http.authority import find_share
 from proxy.http.basic import parse_basic
-from proxy.relay.occupancy import find_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -112,3 +112,9 @@ def test_this_machine_is_nobody(host):
 def test_a_link_local_address_with_its_interface():
     """As the system writes it."""
     assert find_origin("fe80::1%eth0") == find_origin("fe80::2%eth0")
+
+
+def test_clients_of_a_socket_for_both_families_are_told_apart():
+    """It writes IPv4 addresses as IPv6 ones, all of them of one network (RFC 4291, section 2.5.5.2)."""
+    assert find_origin("::ffff:192.0.2.1") == find_origin("192.0.2.1")
+    assert find_origin("::ffff:192.0.2.1") != find_origin("::ffff:192.0.2.2")

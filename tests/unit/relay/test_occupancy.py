@@ -4,7 +4,8 @@ import pytest
 
 from proxy.config.models import Limits
 from proxy.errors import ClientLimit, Overloaded
-from proxy.relay.occupancy import STRANGERS, TOLD, Occupancy, find_share
+from proxy.http.authority import find_share
+from proxy.relay.occupancy import STRANGERS, TOLD, Occupancy
 
 LIMITS = Limits(connections=3, client_connections=2, in_flight=3, client_in_flight=2)
 
