@@ -42,6 +42,7 @@ from proxy.relay.answering import Answering
 from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
 from proxy.tokens.rejection import BodyLook
+from proxy.traffic.names import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,8 +60,6 @@ log = structlog.get_logger(__name__)
 LEAST_RATE = 100
 """Bytes a second that a client must send or take while we wait for it: one that sends a byte within each time limit
 would otherwise hold its place, and a connection to RapidSOS, for ever."""
-MASKED = "***"
-"""Stands in records for a token in a query."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 """Sent again when a connection dies before the answer.  RFC 9110, section 9.2.2 would allow PUT and DELETE; what they
 do at RapidSOS is not documented, so they are left to the client."""
@@ -208,7 +207,7 @@ class Transfer:
         route = self._admitted.route
         path = self._admitted.path
         if route.token_parameter is not None:
-            path = place_in_query(path, route.token_parameter, MASKED)
+            path = place_in_query(path, route.token_parameter, MASK)
         url = f"{route.upstream.scheme}://{route.host_field}{path}"
         attempt = Attempt(url, reused, self._token.fingerprint)
         self.exchange.attempts.append(attempt)
