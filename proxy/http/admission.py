@@ -8,15 +8,17 @@ at us (rebinding); a request for a foreign host must not be sent anywhere; one t
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import CrossSite, Loop, MethodNotAllowed, TargetNotAllowed, WrongHost
+from proxy.errors import CrossSite, Loop, Malformed, MethodNotAllowed, TargetNotAllowed, WrongHost
 from proxy.http.authority import DEFAULT_PORTS, Authority, is_address, parse_authority
 from proxy.http.targets import Target, parse_host, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.http.fields import FieldSection
     from proxy.http.head import RequestHead
 
 ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -32,6 +34,22 @@ REFUSED_METHODS: Final = {
 _ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
 _COMMENT = re.compile(r"\([^()]*\)")
 MOST_NESTED_COMMENTS = 8
+_TELLING = frozenset({"origin", "sec-fetch-site", "via"})
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the fields of a request tell.
+
+    Attributes:
+        host: None without a Host field.
+        is_own: Whether the host may be asked for in origin-form.
+        is_plain: Whether no field tells of a web page or of another proxy.
+    """
+
+    host: Authority | None
+    is_own: bool
+    is_plain: bool
 
 
 class Admission:
@@ -61,6 +79,7 @@ class Admission:
         self._own = frozenset(name.lower() for name in names) | self._routed
         self._origins = frozenset(origin.lower() for origin in allow_origins)
         self._pseudonym = pseudonym
+        self._look = self._look_at  # bound once: FieldSection.derive keeps what it finds under it
 
     def admit(self, head: RequestHead) -> Target:
         """Read what ``head`` asks for, if it may.
@@ -75,34 +94,46 @@ class Admission:
         """
         if head.method in REFUSED_METHODS:
             raise MethodNotAllowed(REFUSED_METHODS[head.method])
-        host = parse_host(head)
+        seen = head.section.derive(self._look)
+        host = seen.host
+        if host is None and head.minor == 1:
+            detail = f"an HTTP/1.1 request has exactly one Host field; {Malformed.step}"
+            raise Malformed(detail)
         target = parse_target(head.method, head.target, host)
         if target.form == "absolute":
             self._check_target(target)
-        elif host is not None:
-            self._check_host(host)
-        names = head.names
-        if "origin" in names or "sec-fetch-site" in names:
-            self._check_site(head, target)
-        if "via" in names and has_own_via(head, self._pseudonym):
+        elif host is not None and not seen.is_own:
+            detail = f'Host is {host.host}; to allow it, set names = ["{host.host}"] on the listener'
+            raise WrongHost(detail)
+        if not seen.is_plain:
+            self._check_sender(head, target)
+        return target
+
+    def _look_at(self, section: FieldSection) -> _Seen:
+        """Look at what does not hang on the target; once for a section that repeats."""
+        host = parse_host(section)
+        is_own = host is not None and self._is_own(host)
+        return _Seen(host, is_own, is_plain=_TELLING.isdisjoint(section.names))
+
+    def _is_own(self, host: Authority) -> bool:
+        is_safe = host.is_local if self._trusts_local_names else is_address(host.host)
+        return is_safe or host.host in self._own
+
+    def _check_sender(self, head: RequestHead, target: Target) -> None:
+        """Refuse foreign web pages, and what has been here before."""
+        self._check_site(head, target)
+        if has_own_via(head, self._pseudonym):
             detail = (
                 "Via names this proxy, so it is its own upstream; "
                 "correct what its machine resolves the upstream's name to, or set addresses on the route"
             )
             raise Loop(detail)
-        return target
 
     def _check_target(self, target: Target) -> None:
         """Allow routed hosts alone; the port does not count, since it is the route that says where to go."""
         if target.host not in self._routed:
             detail = f'no route names {target.host}; to allow it, add a route with match = {{ host = "{target.host}" }}'
             raise TargetNotAllowed(detail)
-
-    def _check_host(self, host: Authority) -> None:
-        is_safe = host.is_local if self._trusts_local_names else is_address(host.host)
-        if not is_safe and host.host not in self._own:
-            detail = f'Host is {host.host}; to allow it, set names = ["{host.host}"] on the listener'
-            raise WrongHost(detail)
 
     def _check_site(self, head: RequestHead, target: Target) -> None:
         origins = head.all("origin")

@@ -15,7 +15,6 @@ from proxy.http.authority import DEFAULT_PORTS, Authority, parse_authority
 
 if TYPE_CHECKING:
     from proxy.http.fields import FieldSection
-    from proxy.http.head import RequestHead
 
 Form = Literal["origin", "absolute", "asterisk", "authority"]
 
@@ -43,23 +42,16 @@ class Target:
     path: str
 
 
-def parse_host(head: RequestHead) -> Authority | None:
+def parse_host(section: FieldSection) -> Authority | None:
     """Parse the Host field (RFC 9110, section 7.2).
 
     Returns:
-        None when an HTTP/1.0 request has none.
+        None when there is none.
 
     Raises:
-        Malformed: If there is none in HTTP/1.1, more than one, or one that is not a host with an optional port; a
-            server must answer each of these with 400 (RFC 9112, section 3.2).
+        Malformed: If there is more than one, or one that is not a host with an optional port; a server must answer
+            each of these with 400 (RFC 9112, section 3.2).
     """
-    host = head.section.derive(_parse_host_field)
-    if host is None and head.minor == 1:
-        _refuse("an HTTP/1.1 request has exactly one Host field")
-    return host
-
-
-def _parse_host_field(section: FieldSection) -> Authority | None:
     values = section.all("host")
     if len(values) > 1:
         _refuse("there is more than one Host field")

@@ -6,7 +6,6 @@ next to none: strangers share a few places among them, and what comes on top is 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from proxy.errors import ClientLimit, Overloaded
@@ -38,8 +37,8 @@ class Occupancy:
     def __init__(self, limits: Limits) -> None:
         """Start empty."""
         self._limits = limits
-        self._connections_of: Counter[str] = Counter()
-        self._in_flight_of: Counter[str] = Counter()
+        self._connections_of: dict[str, int] = {}
+        self._in_flight_of: dict[str, int] = {}
         self.connections = 0
         self.in_flight = 0
         self.turned_away = 0
@@ -52,17 +51,17 @@ class Occupancy:
         """Count a new connection; False, and not counted among them, if it is to be closed at once."""
         client = client if client is STRANGERS else find_share(client)
         if client is STRANGERS:
-            is_beyond = self._connections_of[STRANGERS] >= TOLD
+            is_beyond = self._connections_of.get(STRANGERS, 0) >= TOLD
         else:
             limits = self._limits
             is_beyond = (
                 self.connections >= limits.connections + TOLD
-                or self._connections_of[client] >= limits.client_connections + TOLD
+                or self._connections_of.get(client, 0) >= limits.client_connections + TOLD
             )
         if is_beyond:
             self.turned_away += 1
             return False
-        self._connections_of[client] += 1
+        _add_one(self._connections_of, client)
         self.connections += client is not STRANGERS
         return True
 
@@ -79,7 +78,7 @@ class Occupancy:
                 f"more than {most} connections are open; find the client that opens them, or raise limits.connections"
             )
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
-        if self._connections_of[find_share(client)] > share:
+        if self._connections_of.get(find_share(client), 0) > share:
             detail = f"{client} has more than {share} connections open; mend it, or raise limits.client_connections"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
@@ -91,7 +90,7 @@ class Occupancy:
     def begin(self, client: str) -> None:
         """Count an exchange that is opened."""
         self.in_flight += 1
-        self._in_flight_of[find_share(client)] += 1
+        _add_one(self._in_flight_of, find_share(client))
 
     def check_exchanges(self, client: str) -> None:
         """Find room for an exchange that has begun.
@@ -106,7 +105,7 @@ class Occupancy:
                 f"more than {most} exchanges are in flight; see whether RapidSOS is slow, or raise limits.in_flight"
             )
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
-        if self._in_flight_of[find_share(client)] > share:
+        if self._in_flight_of.get(find_share(client), 0) > share:
             detail = f"{client} has more than {share} exchanges in flight; mend it, or raise limits.client_in_flight"
             raise ClientLimit(detail, retry_after_s=RETRY_AFTER_S)
 
@@ -116,7 +115,11 @@ class Occupancy:
         _take_one(self._in_flight_of, find_share(client))
 
 
-def _take_one(counts: Counter[str], client: str) -> None:
+def _add_one(counts: dict[str, int], client: str) -> None:
+    counts[client] = counts.get(client, 0) + 1
+
+
+def _take_one(counts: dict[str, int], client: str) -> None:
     """Count down, and forget a client of which nothing is left: there are many addresses in a network."""
     left = counts[client] - 1
     if left:

@@ -170,7 +170,7 @@ class Transfer:
         """Take an idle connection, or start dialling one; ``fresh`` never takes an idle one."""
         self._token = token
         pool = self._admitted.pool
-        connection = None if fresh else pool.take()
+        connection = None if fresh else pool.take(at_once=not self._asking.is_done)
         if connection is None:
             self._start_task(self._dial, "exchange.dial")
         else:
@@ -379,6 +379,8 @@ class Transfer:
             self._held = None
             return
         upstream, self._upstream = self._upstream, None
+        if upstream is not None and not upstream.has_left:
+            self._attempt.sent_at = self._attempt.request_done_at = None
         self._asking.let_go()
         self._attempt.error = error.slug
         self._attempt.ended_at = self._relay.clock()

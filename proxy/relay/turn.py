@@ -24,7 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 class Turn:
-    """The present turn of the event loop."""
+    """The present turn of the event loop.
+
+    Attributes:
+        number: Of the turn.  What was there when one begins, the loop has told by its end.
+    """
 
     def __init__(self, observer: Observer) -> None:
         """Record for ``observer``; needs a running event loop."""
@@ -33,6 +37,7 @@ class Turn:
         self._is_ending = False
         self._wires: list[Wire] = []
         self._closed: list[Exchange] = []
+        self.number = 0
 
     def add_wire(self, wire: Wire) -> None:
         """Flush ``wire`` when the turn ends."""
@@ -51,6 +56,7 @@ class Turn:
     def end(self) -> None:
         """Send what waits, then record what has closed."""
         self._is_ending = False
+        self.number += 1
         wires, self._wires = self._wires, []
         for wire in wires:
             try:

@@ -77,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_before",
         "_body",
         "_buffer",
         "_held",
@@ -107,6 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._wire = cast("Wire", None)
         self._taker: AnswerTaker | None = None
         self._body: BodyReader | None = None
+        self._before = 0
         self._buffer = b""
         self._held = False
         self._method = ""
@@ -133,12 +135,17 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the kernel has nothing to read from it.
 
         An idle connection that can be read has been closed by the peer, or holds what nobody asked for, though the
-        loop may not have got to it yet: one system call against a lost request, or an answer to another one.
+        loop may not have got to it yet.
         """
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not self._poll.poll(0)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether a byte of the present request may have left; until the turn ends, none has."""
+        return self._wire.written != self._before
 
     def begin(self, taker: AnswerTaker, method: str, data: bytes, *, done: bool) -> None:
         """Send a request's head, and what there is of its body, for ``taker``."""
@@ -148,6 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._may_reuse = False
         self._request_done = done
         self.has_answered = False
+        self._before = self._wire.written
         self._wire.write(data)
 
     def send(self, data: bytes, *, done: bool) -> None:
@@ -214,6 +222,9 @@ class UpstreamConnection(asyncio.Protocol):
         taker = self._taker
         if taker is None:
             self._transport.abort()
+            return
+        if self._wire.written == self._before:
+            self._refuse_unasked(taker)
             return
         self.has_answered = True
         if self._held:
@@ -318,6 +329,12 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def _refuse_unasked(self, taker: AnswerTaker) -> None:
+        """End a connection on which bytes came before the request has left; they answer some other one."""
+        self._taker = None
+        self._transport.abort()
+        taker.answer_failed(UpstreamClosed("the upstream sent something before it was asked"))
+
     def _guarded(self, take: Callable[[AnswerTaker, bytes], None], taker: AnswerTaker, data: bytes) -> None:
         """Let ``take`` have ``data``; what it finds wrong ends the connection and the transfer."""
         try:
@@ -337,5 +354,8 @@ class UpstreamConnection(asyncio.Protocol):
                 how = f"broke the connection ({reason})"
             case _:
                 how = "broke the connection"
-        when = "before its answer" if self._body is None else "in the middle of its answer"
+        if not self.has_left:
+            when = "before the request was sent"
+        else:
+            when = "before its answer" if self._body is None else "in the middle of its answer"
         return f"the upstream {how} {when}"

@@ -36,9 +36,10 @@ class Wire:
 
     Attributes:
         transport: asyncio's.
+        written: Bytes given to the transport so far; some of them may not have left it.
     """
 
-    __slots__ = ("_is_paused", "_size", "_taken", "_turn", "_unsent", "_written", "transport")
+    __slots__ = ("_is_paused", "_size", "_taken", "_turn", "_unsent", "transport", "written")
 
     MOST = 65_536
     """Bytes that wait for the end of the turn; more are sent at once, so that the transport can tell that it is full.
@@ -50,7 +51,7 @@ class Wire:
         self._turn = turn
         self._unsent: list[bytes] = []
         self._size = 0
-        self._written = 0
+        self.written = 0
         self._taken = 0
         self._is_paused = False
 
@@ -64,11 +65,13 @@ class Wire:
         return bool(self._unsent) or self.transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` at the end of the turn, or sooner if it is much."""
+        """Send ``data`` at the end of the turn; sooner, if it is not the first in this turn and they are much."""
+        self._size += len(data)
         if not self._unsent:
             self._turn.add_wire(self)
+            self._unsent.append(data)
+            return
         self._unsent.append(data)
-        self._size += len(data)
         if self._size > self.MOST:
             self.flush()
 
@@ -78,10 +81,10 @@ class Wire:
         if not unsent:
             return
         self._unsent = []
-        self._written += self._size
-        self._size = 0
+        size, self._size = self._size, 0
         if self.transport.is_closing():
             return
+        self.written += size
         if len(unsent) == 1:
             self.transport.write(unsent[0])
         else:
@@ -93,7 +96,7 @@ class Wire:
         The kernel's own queue counts as not taken: a peer that reads a kilobyte a second lets the transport send
         only once in minutes, when a third of that queue is free.
         """
-        taken = self._written + self._size - self.count_waiting()
+        taken = self.written + self._size - self.count_waiting()
         before, self._taken = self._taken, taken
         return taken > before
 

@@ -81,6 +81,7 @@ class RecordBuilder:
         token_expires_in_s = exchange.token_expires_in_s
         error = exchange.error
         self._seq += 1
+        request = self._build_request(exchange.request, exchange.request_body, redactor)
         record: Record = {
             "ts": self._timestamps.build(exchange.started_at + total_s),
             "seq": self._seq,
@@ -93,8 +94,8 @@ class RecordBuilder:
             "client_cert": None,
             "route": exchange.route,
             "credential": exchange.credential,
-            "request": self._build_request(exchange.request, exchange.request_body, redactor),
-            "attempts": self._build_attempts(exchange),
+            "request": request,
+            "attempts": self._build_attempts(exchange, request),
             "response": self._build_response(exchange, redactor),
             "token_expires_in_s": None if token_expires_in_s is None else token_expires_in_s * 1000 // 1 / 1000,
             "outcome": exchange.outcome,
@@ -166,8 +167,13 @@ class RecordBuilder:
         """Return who asked, unless the field that says so is masked."""
         return MASK if exchange.named_by is not None and self._names.is_added(exchange.named_by) else exchange.user
 
-    def _build_attempts(self, exchange: Exchange) -> list[Record]:
-        attempts = [_build_attempt(attempt, self._names) for attempt in exchange.attempts]
+    def _build_attempts(self, exchange: Exchange, request: Record | None) -> list[Record]:
+        attempts = [_build_attempt(attempt) for attempt in exchange.attempts]
+        head = exchange.request
+        # An attempt asks for what the target says, less a prefix: where nothing was masked, nothing is to be.
+        if request is not None and head is not None and request["target"] != head.target:
+            for attempt in attempts:
+                attempt["url"] = mask_url(attempt["url"], self._names)
         if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
             attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
         return attempts
@@ -197,14 +203,14 @@ def _without_body(message: Record, body: Body) -> Record:
     return {**kept, **withhold_body(body, _OF_TOKEN_CALL)}
 
 
-def _build_attempt(attempt: Attempt, names: SecretNames) -> Record:
+def _build_attempt(attempt: Attempt) -> Record:
     sent_at, request_done_at, first_byte_at = attempt.sent_at, attempt.request_done_at, attempt.first_byte_at
     waits_from = request_done_at
     if waits_from is None or (first_byte_at is not None and first_byte_at < waits_from):
         # The answer came before the request was all sent: it was waited for since the head.
         waits_from = sent_at
     return {
-        "url": mask_url(attempt.url, names),
+        "url": attempt.url,
         "address": attempt.address,
         "reused": attempt.reused,
         "status": attempt.status,

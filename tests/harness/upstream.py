@@ -87,6 +87,14 @@ class Peer:
         with socket.fromfd(self._writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.shutdown(socket.SHUT_RDWR)
 
+    def send_at_once(self, data: bytes) -> None:
+        """Send bytes, or close if there are none, before the event loop runs again."""
+        with socket.fromfd(self._writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as sock:
+            if data:
+                sock.send(data)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
+
     async def _read_line(self) -> bytes:
         async with asyncio.timeout(PATIENCE_S):
             line = await self._reader.readuntil(b"\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,6 +273,38 @@ async def test_an_answer_nobody_asked_for_is_thrown_away(in_front_of: Any) -> No
 
         assert first.endswith(b"ok")
         assert second.endswith(b"ok")
+
+
+@pytest.mark.parametrize("unasked", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"], ids=["close", "answer"])
+async def test_a_post_that_has_not_left_goes_elsewhere(in_front_of: Any, unasked: bytes) -> None:
+    """The loop hears of both in one turn: the request is still here, and is sent once, on a new connection."""
+    first = asyncio.Event()
+
+    async def answers_once(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.read_exactly(2)
+        peer.send(OK)
+        await peer.flush()
+        first.set()
+        await peer.wait_closed()
+
+    async with in_front_of(answers_once, answering(OK)) as proxy:
+        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+            client.setblocking(False)  # noqa: FBT003 (the standard library's)
+            client.send(POST)
+            await first.wait()
+            await until(lambda: len(proxy.recorder.exchanges) == 1)
+            # Neither of these lets the loop run: what they cause is in the kernel when it looks next.
+            client.send(POST)
+            proxy.upstream.peers[0].send_at_once(unasked)
+            await until(lambda: len(proxy.recorder.exchanges) == 2)
+            answers = client.recv(65_536)
+
+        assert answers.count(b"HTTP/1.1 200 OK") == 2
+        assert b"evil" not in answers
+        assert [peer.received.count(b"POST") for peer in proxy.upstream.peers] == [1, 1]
+        unsent, sent = proxy.recorder.exchanges[1].attempts
+        assert (unsent.error, unsent.sent_at, sent.status) == ("upstream_closed", None, 200)
 
 
 async def test_an_early_answer_reaches_the_client(in_front_of: Any) -> None:

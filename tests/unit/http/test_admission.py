@@ -52,6 +52,13 @@ def test_own_host_is_admitted(host):
     assert target.path == "/x"
 
 
+def test_only_http_10_may_lack_a_host():
+    """RFC 9112, section 3.2: without one, HTTP/1.1 is answered with 400."""
+    ADMISSION.admit(request(host=None, line="GET /x HTTP/1.0"))
+    with pytest.raises(Malformed, match="exactly one Host"):
+        ADMISSION.admit(request(host=None))
+
+
 @pytest.mark.parametrize(
     ("host", "is_admitted"),
     [

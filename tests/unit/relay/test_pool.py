@@ -31,11 +31,23 @@ def clock():
     return [100.0]
 
 
+class Turn:
+    """Stands for the event loop's turns."""
+
+    number = 7
+
+
 @pytest.fixture
-def pool(clock):
+def turn():
+    """Return the present turn, which ends when a test counts it on."""
+    return Turn()
+
+
+@pytest.fixture
+def pool(clock, turn):
     """Return an empty pool."""
     destination = Destination(parse_origin("https://up.example"))
-    return Pool(destination, None, None, Config.model_validate(DOCUMENT), lambda: clock[0])
+    return Pool(destination, None, turn, Config.model_validate(DOCUMENT), lambda: clock[0])
 
 
 def test_the_connection_used_last_is_used_next(pool):
@@ -58,12 +70,45 @@ def test_one_that_may_be_dead_is_never_taken(pool, state):
     assert bad.was_closed == (not bad.is_closed)
 
 
-def test_what_has_been_idle_for_too_long_is_closed(pool, clock):
+@pytest.mark.parametrize("passed", [0, 1], ids=["in this turn", "in an earlier turn"])
+def test_the_kernel_is_asked_where_the_loop_has_not_been(pool, turn, passed):
+    """Of one that came back in an earlier turn the loop has told by the end of this one, and a look costs."""
+    connection = Connection(is_quiet=False)
+    pool.put_back(connection)
+    turn.number += passed
+
+    assert pool.take() is (connection if passed else None)
+    assert connection.was_closed == (not passed)
+
+
+def test_the_kernel_is_asked_for_what_leaves_at_once(pool, turn):
+    """A body that is still coming may leave before the turn ends."""
+    bad, good = Connection(is_quiet=False), Connection()
+    pool.put_back(good)
+    pool.put_back(bad)
+    turn.number += 1
+
+    assert pool.take(at_once=True) is good
+    assert bad.was_closed
+
+
+def test_one_of_an_earlier_turn_is_taken_first(pool, turn):
+    """It needs no look."""
+    earlier, later = Connection(), Connection()
+    pool.put_back(earlier)
+    turn.number += 1
+    pool.put_back(later)
+
+    assert [pool.take(), pool.take()] == [earlier, later]
+
+
+def test_what_has_been_idle_for_too_long_is_closed(pool, clock, turn):
     """Before the upstream does it, so that no request meets its close."""
     old, young = Connection(), Connection()
     pool.put_back(old)
     clock[0] += 20.0
     pool.put_back(young)
+    turn.number += 1
     pool.sweep(clock[0] + 10.1)
 
     assert (old.was_closed, young.was_closed) == (True, False)

@@ -68,14 +68,37 @@ async def test_what_a_turn_brings_is_sent_at_its_end_in_order():
     assert transport.written == [b"ab"]
 
 
-async def test_much_is_sent_at_once():
+async def test_much_in_several_writes_is_sent_at_once():
     """Otherwise the transport could not tell that a slow peer has enough."""
     transport = Transport()
     wire = Wire(transport, Turn(Observers([])))
-    wire.write(b"x" * (Wire.MOST + 1))
+    wire.write(b"a")
+    wire.write(b"x" * Wire.MOST)
 
-    assert transport.written == [b"x" * (Wire.MOST + 1)]
+    assert transport.written == [b"a" + b"x" * Wire.MOST]
     assert not wire.has_unsent
+
+
+async def test_the_first_of_a_turn_waits_for_its_end_however_much_it_is():
+    """Until then nothing of a request has left, and it can still go elsewhere."""
+    transport = Transport()
+    wire = Wire(transport, Turn(Observers([])))
+    wire.write(b"x" * (Wire.MOST + 1))
+    before = list(transport.written)
+    await asyncio.sleep(0)
+
+    assert before == []
+    assert transport.written == [b"x" * (Wire.MOST + 1)]
+
+
+async def test_turns_are_counted():
+    """A connection that came back in an earlier turn has been looked at since."""
+    turn = Turn(Observers([]))
+    Wire(Transport(), turn).write(b"a")
+    before = turn.number
+    await asyncio.sleep(0)
+
+    assert turn.number == before + 1
 
 
 async def test_one_connection_that_fails_leaves_the_others_served():

@@ -29,7 +29,8 @@ def table(*routes: Route, listeners=("cad",)) -> RouteTable:
 def match(routes, line="GET / HTTP/1.1", *fields, host="localhost", listener="cad", client="127.0.0.1"):
     """Match one request, as its bytes would come in."""
     head = parse_request_head("\r\n".join([line, f"Host: {host}", *fields]).encode() + b"\r\n\r\n")
-    return routes.match(listener, head, parse_target(head.method, head.target, parse_host(head)), ip_address(client))
+    target = parse_target(head.method, head.target, parse_host(head.section))
+    return routes.match(listener, head, target, ip_address(client))
 
 
 PROFILE = table(
