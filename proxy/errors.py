@@ -28,7 +28,8 @@
     |   |   |-- UpstreamTLS              502
     |   |   |-- UpstreamProtocol         502  an answer that could be read two ways
     |   |   |-- UpstreamClosed           502  closed before its answer was whole
-    |   |   `-- UpstreamTimeout          504
+    |   |   |-- UpstreamTimeout          504
+    |   |   `-- BreakerOpen              503  failed several times in a row, and is left alone for some seconds
     |   `-- Unavailable                  the proxy itself
     |       |-- Overloaded               503
     |       |-- Draining                 503
@@ -317,6 +318,15 @@ class UpstreamTimeout(UpstreamError):
     slug = "upstream_timeout"
     title = "The upstream did not answer in time"
     proxy_status = "http_response_timeout"
+
+
+class BreakerOpen(UpstreamError):
+    """The upstream has failed several times in a row, and is left alone for a moment; nothing was sent."""
+
+    status = 503
+    slug = "breaker_open"
+    title = "The upstream is out of reach"
+    proxy_status = "destination_unavailable"
 
 
 class Unavailable(ExchangeError):

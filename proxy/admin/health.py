@@ -25,7 +25,8 @@ def unready_reasons(status: ProxyStatus) -> list[str]:
     """Return why a new exchange could not succeed; nothing when it could.
 
     One usable credential is enough: the routes of the others answer 503 by themselves, and taking the whole proxy
-    out of service would stop those that work.
+    out of service would stop those that work.  A breaker takes nothing out of service: without requests it would
+    never learn that all is well.
     """
     reasons = []
     if status.draining:
@@ -53,14 +54,16 @@ class Health:
     async def ready(self, _request: web.Request) -> web.Response:
         """Answer 200 when a new exchange could succeed, else 503 and why not, with each credential's state."""
         status = self._view.status()
-        return _build_ready(status, {"credentials": [_describe(credential) for credential in status.credentials]})
+        credentials = [_describe(credential) for credential in status.credentials]
+        return _build_ready(status, {"credentials": credentials, "upstreams": _describe_upstreams(status)})
 
     async def ready_in_short(self, _request: web.Request) -> web.Response:
         """Answer the same without the credentials, to whoever may ask from another machine.
 
         What went wrong with one is told in words that may name hosts of the centre's inside.
         """
-        return _build_ready(self._view.status(), {})
+        status = self._view.status()
+        return _build_ready(status, {"upstreams": _describe_upstreams(status)})
 
 
 def _build_ready(status: ProxyStatus, more: Mapping[str, object]) -> web.Response:
@@ -83,3 +86,16 @@ def _describe(credential: CredentialStatus) -> dict[str, Any]:
         "expires_in_s": credential.expires_in_s,
         "last_error": credential.last_error,
     }
+
+
+def _describe_upstreams(status: ProxyStatus) -> list[dict[str, Any]]:
+    """Return whether each upstream is left alone; their names stand in the metrics as well."""
+    return [
+        {
+            "upstream": pool.upstream,
+            "breaker": pool.breaker.state,
+            "failures": pool.breaker.failures,
+            "clients_refused": pool.breaker.clients,
+        }
+        for pool in status.pools
+    ]

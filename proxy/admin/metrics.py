@@ -138,10 +138,16 @@ def _collect_state(status: ProxyStatus) -> Iterator[Metric]:
     yield _build_gauge("client_connections", "Open connections of clients.", status.client_connections)
     yield _build_counter("turned_away", "Connections closed without an answer, beyond a limit.", status.turned_away)
     pool = GaugeMetricFamily(f"{PREFIX}pool_connections", "Connections to upstreams.", labels=("upstream", "state"))
+    breaker = GaugeMetricFamily(f"{PREFIX}breaker_open", "1 while an upstream is left alone.", labels=("upstream",))
+    clients = GaugeMetricFamily(
+        f"{PREFIX}breaker_clients", "Clients refused since theirs got no answer.", labels=("upstream",)
+    )
     for one in status.pools:
         pool.add_metric((one.upstream, "idle"), one.idle)
         pool.add_metric((one.upstream, "busy"), one.busy)
-    yield pool
+        breaker.add_metric((one.upstream,), one.breaker.state != "closed")
+        clients.add_metric((one.upstream,), one.breaker.clients)
+    yield from (pool, breaker, clients)
 
 
 def _collect_credentials(credentials: Iterable[CredentialStatus], tally: Tally) -> Iterator[Metric]:

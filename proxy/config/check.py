@@ -44,6 +44,9 @@ def check_config(config: Config, problems: Problems) -> None:
     check_store(config.store, problems)
     _check_ca_file("store.ca_file", config.store.ca_file, problems)
     _check_sizes(config, problems)
+    if config.breaker.statuses and not config.breaker.unanswered:
+        fix = "add unanswered = 5, or remove it"
+        problems.add("breaker.statuses", "has no meaning while breaker.unanswered is 0", fix)
 
 
 def _check_listeners(config: Config, problems: Problems) -> None:

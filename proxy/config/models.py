@@ -277,6 +277,20 @@ class Timeouts(Model):
     """From the signal to stop until what is still under way is cut."""
 
 
+class Breaker(Model):
+    """When requests to an upstream that fails are refused at once, instead of waiting for it."""
+
+    enabled: StrictBool = True
+    connections: Count = 5
+    """Connections in a row that could not be had."""
+    unanswered: Annotated[StrictInt, Field(ge=0)] = 0
+    """Requests of one client in a row that got no answer: then that client's are refused.  0: never."""
+    statuses: tuple[Annotated[StrictInt, Field(ge=500, le=599)], ...] = ()
+    """Answers that count as none."""
+    pause: Annotated[float, Field(ge=1, le=10, strict=True, allow_inf_nan=False)] = 5.0
+    """Seconds, at most, between two requests that are let through to see."""
+
+
 class Config(Model):
     """A whole configuration, checked."""
 
@@ -290,3 +304,4 @@ class Config(Model):
     store: Store = Store()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    breaker: Breaker = Breaker()

@@ -9,6 +9,7 @@ echoes     tokens that went into queries, kept from coming back: PURE
 occupancy  who is here, in all and of each client, and whether there is room
 gate       who may send what, by which route, with whose token
 persons    whose token, where the client says so
+breaker    whether an upstream that has failed is tried again: PURE
 pool       the connections to one destination
 dial       a new connection: name, address, corporate proxy, TLS
 guard      which addresses a name may lead to: PURE

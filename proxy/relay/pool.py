@@ -1,7 +1,8 @@
 """Connections to one destination: the idle ones kept, new ones dialled.
 
 The rule of this file: the connection used last is used next, so that a burst's extra ones grow old and are closed;
-and nothing waits here: how many exchanges may be in flight is limited at the door.
+and nothing waits here: how many exchanges may be in flight is limited at the door.  An idle connection is always
+given, whatever the breaker says: that it is still there is better news than any that the breaker has.
 
 Whether an idle connection is still good, the event loop tells, and it asks the kernel once a turn for all of them.  So
 one that came back in an earlier turn needs no look of its own: what the loop finds before the request has left
@@ -11,9 +12,17 @@ closes after each answer is in the kernel by then, and the loop has not been the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+import math
+import random
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
+
+from proxy.errors import BreakerOpen, UpstreamError
+from proxy.http.authority import find_share
+from proxy.relay.breaker import EVERYONE, Breaker, BreakerStatus
 from proxy.relay.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -22,6 +31,11 @@ if TYPE_CHECKING:
     from proxy.config.models import Config
     from proxy.relay.dial import Destination, Dialer, Phases
     from proxy.relay.turn import Turn
+
+log = structlog.get_logger(__name__)
+
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""What this machine has run out of: clients can bring that about, and it says nothing of the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +46,33 @@ class PoolSnapshot:
         upstream: Its origin, for example ``https://api.rapidsos.com:443``.
         idle: Connections open and waiting for an exchange.
         busy: Connections that carry one, those being opened included.
+        breaker: Whether new ones are tried.
     """
 
     upstream: str
     idle: int
     busy: int
+    breaker: BreakerStatus = field(default_factory=BreakerStatus)
 
 
 class Pool:
-    """The connections to one destination."""
+    """The connections to one destination.
+
+    Attributes:
+        breaker: Whether the destination can be reached, and answers.
+    """
 
     def __init__(
-        self, destination: Destination, dialer: Dialer, turn: Turn, config: Config, clock: Callable[[], float]
+        self,
+        destination: Destination,
+        dialer: Dialer,
+        turn: Turn,
+        config: Config,
+        clock: Callable[[], float],
+        *,
+        dice: Callable[[], float] = random.random,
     ) -> None:
-        """Start empty."""
+        """Start empty; ``dice`` give a number from 0 up to 1."""
         self._destination = destination
         self._dialer = dialer
         self._turn = turn
@@ -57,6 +84,7 @@ class Pool:
         self._returned_in = 0
         self._open: set[UpstreamConnection] = set()
         self._dials = 0
+        self.breaker = Breaker(config.breaker, dice)
 
     def take(self, *, at_once: bool = False) -> UpstreamConnection | None:
         """Take an idle connection, None when there is none; those that the peer has closed are left out.
@@ -83,12 +111,45 @@ class Pool:
             UpstreamError: As ``Dialer.dial`` does.
         """
         self._dials += 1
+        begun = self._clock()
         try:
             connection = await self._dialer.dial(self._destination, self._build_connection, phases)
+        except UpstreamError as error:
+            if not _is_ours(error):
+                self._note_failure(begun, error.slug)
+            raise
         finally:
             self._dials -= 1
         self._open.add(connection)
+        self._note_closed(self.breaker.connect())
         return connection
+
+    def check_breaker(self, client: str) -> None:
+        """Let a client's request have a new connection.
+
+        Raises:
+            BreakerOpen: If none is tried now.
+        """
+        self._note_closed(self.breaker.settle())
+        wait_s = self.breaker.enter(self._clock(), find_share(client))
+        if wait_s > 0.0:
+            detail = (
+                f"{self.name} could not be reached, or gave no answer, several times in a row, so it is left alone for "
+                f"{wait_s:.1f} s, and this request was not sent; send it again, or look for upstream.opened in the "
+                "proxy's messages"
+            )
+            raise BreakerOpen(detail, retry_after_s=math.ceil(wait_s))
+
+    def note_unanswered(self, client: str, begun: float, slug: str) -> None:
+        """Take note of a request, sent whole at ``begun``, that got no answer."""
+        self._note_failure(begun, slug, find_share(client))
+
+    def note_answer(self, client: str, begun: float, status: int) -> None:
+        """Take note of an answer that says that the upstream, or what stands before it, has failed."""
+        if self.breaker.is_failure(status):
+            self._note_failure(begun, str(status), find_share(client))
+        else:
+            self.breaker.answered_at = self._clock()
 
     def put_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection for the next exchange."""
@@ -104,8 +165,12 @@ class Pool:
                 idle.remove(connection)
 
     def sweep(self, now: float) -> None:
-        """Close what has been idle for too long: before the upstream does, so that no request meets its close."""
+        """Close what has been idle for too long: before the upstream does, so that no request meets its close.
+
+        It is called once a second, so the end of the breaker's work is told that late at most.
+        """
         self._settle()
+        self._note_closed(self.breaker.settle())
         oldest = now - self._idle_s
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
@@ -117,15 +182,33 @@ class Pool:
         for connection in list(self._open):
             connection.close()
 
+    @property
+    def name(self) -> str:
+        """The destination's origin, its port written out."""
+        origin = self._destination.origin
+        return f"{origin.scheme}://{origin.host}:{origin.port}"
+
     def snapshot(self) -> PoolSnapshot:
         """Return the counts."""
-        origin = self._destination.origin
         idle = len(self._idle) + len(self._returned)
-        return PoolSnapshot(
-            upstream=f"{origin.scheme}://{origin.host}:{origin.port}",
-            idle=idle,
-            busy=len(self._open) - idle + self._dials,
-        )
+        busy = len(self._open) - idle + self._dials
+        self._note_closed(self.breaker.settle())
+        return PoolSnapshot(self.name, idle, busy, self.breaker.status(self._clock()))
+
+    def _note_failure(self, begun: float, reason: str, client: str = EVERYONE) -> None:
+        self._note_closed(self.breaker.settle())
+        if self.breaker.fail(self._clock(), begun, client):
+            log.warning(
+                "upstream.opened",
+                upstream=self.name,
+                last=reason,
+                **({"client": client} if client else {}),
+                fix="`rapidsos-proxy doctor` tells which link is broken; until it holds, few requests are let through",
+            )
+
+    def _note_closed(self, opened_at: float | None) -> None:
+        if opened_at is not None:
+            log.info("upstream.closed", upstream=self.name, open_s=round(self._clock() - opened_at, 1))
 
     def _settle(self) -> None:
         """Let the connections that came back in an earlier turn be idle like the others."""
@@ -145,3 +228,9 @@ def _is_quiet(connection: UpstreamConnection) -> bool:
         return True
     connection.close()
     return False
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether it was this machine that lacked something."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in OURS

@@ -179,6 +179,8 @@ class Transfer:
 
     async def _dial(self) -> None:
         """Open a new connection, which may take longer than what was left of the token's life."""
+        if not self.exchange.attempts:  # what is on its way already is not refused half-way
+            self._admitted.pool.check_breaker(self.exchange.client)
         attempt = self._begin_attempt(reused=False)
         phases = Phases()
         try:
@@ -267,6 +269,10 @@ class Transfer:
         attempt = self._attempt
         attempt.status = head.status
         attempt.first_byte_at = now
+        if head.status < SERVER_ERROR:
+            self._admitted.pool.breaker.answered_at = now
+        else:
+            self._admitted.pool.note_answer(self.exchange.client, attempt.sent_at or now, head.status)
         rejections = self._admitted.route.rejections
         if head.status not in rejections.statuses or self._token.fingerprint is None:
             self._accept(head, body)
@@ -394,6 +400,8 @@ class Transfer:
             self._resent = True
             self._connect(self._token, fresh=True)
             return
+        if is_early:
+            self._note_unanswered(error)
         tries = self._tell_tries(may_repeat=may_repeat) if is_early else ""
         self.fail(UpstreamClosed(f"{error.detail}{tries}; {UpstreamClosed.step}"))
 
@@ -447,9 +455,17 @@ class Transfer:
             self._last_active = now
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
+            if error is UpstreamTimeout and not cast("UpstreamConnection", self._upstream).has_answered:
+                self._note_unanswered(error)
             self.fail(error(f"{what} within {limit_s:g} s; {error.step}"))
         elif error is ClientTimeout and now - self._waits_since > limit_s + self._count_since() / LEAST_RATE:
             self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second; {error.step}"))
+
+    def _note_unanswered(self, error: ExchangeError | type[ExchangeError]) -> None:
+        """Tell the breaker of a request that got no answer, unless its client may be the reason."""
+        attempt = self._attempt
+        if attempt.request_done_at is not None and attempt.sent_at is not None:
+            self._admitted.pool.note_unanswered(self.exchange.client, attempt.sent_at, error.slug)
 
     def _count_since(self) -> int:
         """Return the bytes that the client has sent, or taken, since we wait for it."""

@@ -140,11 +140,11 @@ class ScriptedUpstream:
 
 @asynccontextmanager
 async def scripted_upstream(
-    *scripts: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None
+    *scripts: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[ScriptedUpstream]:
-    """Serve scripts for the length of a block."""
+    """Serve scripts for the length of a block; 0 is any port that is free."""
     upstream = ScriptedUpstream(*scripts)
-    server = await asyncio.start_server(upstream._serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(upstream._serve, "127.0.0.1", port, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream

@@ -21,6 +21,7 @@ from proxy.config.secret import Secret
 from proxy.config.units import parse_socket_address
 
 OPEN = ("/live", "/ready", "/metrics")
+UPSTREAMS = [{"upstream": "https://up.example", "breaker": "closed", "failures": 0, "clients_refused": 0}]
 BEHIND_LOGIN = ("/", "/api/tokens", "/api/unknown", "/favicon.ico")
 LIVE = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PASSWORD = "canary-of-the-admin-listener"
@@ -116,6 +117,7 @@ async def test_ready_tells_of_each_credential(admin):
         "listening": True,
         "draining": False,
         "credentials": [{"name": "core", "usable": True, "expires_in_s": 3000.0, "last_error": None}],
+        "upstreams": UPSTREAMS,
     }
 
 
@@ -346,6 +348,7 @@ async def test_probes_elsewhere_learn_whether_and_not_what_went_wrong(health, he
         "reasons": ["no credential is usable"],
         "listening": True,
         "draining": False,
+        "upstreams": UPSTREAMS,
     }
     assert b"10.20.0.9" not in metrics._body
 

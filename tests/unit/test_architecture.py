@@ -44,6 +44,7 @@ BANDS = {
         "proxy.http",
         "proxy.observer",
         "proxy.printable",
+        "proxy.relay.breaker",
         "proxy.relay.echoes",
         "proxy.relay.guard",
         "proxy.routing",

@@ -13,6 +13,8 @@ from proxy.errors import NoToken
 from proxy.exchange import OK, TOKEN_FAILED, Attempt, Exchange
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
+from proxy.relay.breaker import BreakerStatus
+from proxy.relay.pool import PoolSnapshot
 from proxy.tokens.store import StoreStatus
 from proxy.tokens.token import TokenFetch
 
@@ -157,6 +159,16 @@ def test_persons_are_counted_and_have_no_common_token(healthy_proxy, scrape):
     healthy_proxy.change_credential(usable=False)
 
     assert scrape("token_usable", credential="core") == 0
+
+
+@pytest.mark.parametrize(("state", "is_open"), [("closed", 0), ("open", 1), ("half_open", 1)])
+def test_an_upstream_that_is_left_alone_shows(healthy_proxy, scrape, state, is_open):
+    """Half-open is not closed: requests are still refused."""
+    breaker = BreakerStatus(state, failures=5, clients=2)
+    healthy_proxy.change(pools=(PoolSnapshot("https://up.example", idle=0, busy=0, breaker=breaker),))
+
+    assert scrape("breaker_open", upstream="https://up.example") == is_open
+    assert scrape("breaker_clients", upstream="https://up.example") == 2
 
 
 def test_a_lost_store_shows(healthy_proxy, scrape):

@@ -347,6 +347,12 @@ def test_a_part_is_not_more_than_the_whole(refuse, sound, limits, told):
     assert f"test.toml: {told}" in refuse(sound)
 
 
+def test_answers_that_would_count_as_failures_need_something_to_be_counted_by(build, refuse, sound):
+    """Statuses alone would have no effect."""
+    assert "test.toml: breaker.statuses: has no meaning" in refuse(sound | {"breaker": {"statuses": [503]}})
+    assert build(sound | {"breaker": {"statuses": [503], "unanswered": 5}}).breaker.statuses == (503,)
+
+
 def test_what_the_route_table_objects_to_is_told_by_the_routes_name(refuse, sound):
     """Together with all the rest."""
     sound["route"][0]["credential"] = "cor"

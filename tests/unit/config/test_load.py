@@ -135,7 +135,7 @@ def test_a_key_in_the_wrong_table_is_sent_to_the_right_one(refuse, sound):
     )
 
 
-@pytest.mark.parametrize("key", ["workers", "breaker", "telemetry"])
+@pytest.mark.parametrize("key", ["workers", "telemetry"])
 def test_a_key_of_another_version_is_unknown(refuse, sound, key):
     """A setting that does nothing would be worse than none."""
     sound[key] = 1

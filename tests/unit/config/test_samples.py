@@ -10,6 +10,7 @@ import pytest
 from proxy.config.load import load_config
 from proxy.config.models import (
     Admin,
+    Breaker,
     Config,
     Credential,
     DeadToken,
@@ -47,6 +48,7 @@ TABLES = [
     (Store, lambda document: document["store"]),
     (Limits, lambda document: document["limits"]),
     (Timeouts, lambda document: document["timeouts"]),
+    (Breaker, lambda document: document["breaker"]),
 ]
 STORE_KEY = base64.b64encode(bytes(32)).decode()
 HIDDEN_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)

@@ -1,9 +1,12 @@
 """The idle connections to one destination: which is taken next, which is left, and when they are closed."""
 
+import errno
+
 import pytest
 
 from proxy.config.models import Config
-from proxy.relay.dial import Destination
+from proxy.errors import BreakerOpen, UpstreamRefused, UpstreamTimeout
+from proxy.relay.dial import Destination, Phases
 from proxy.relay.pool import Pool
 from proxy.routing.origin import parse_origin
 
@@ -123,3 +126,60 @@ def test_one_that_the_peer_closes_while_idle_is_forgotten(pool):
 
     assert pool.take() is None
     assert pool.snapshot().idle == 0
+
+
+class FailingDialer:
+    """Stands for a network on which nothing can be reached."""
+
+    def __init__(self, clock, error):
+        """Fail with ``error`` after a second."""
+        self._clock = clock
+        self._error = error
+
+    async def dial(self, _destination, _factory, _phases):
+        """Fail."""
+        self._clock[0] += 1.0
+        raise self._error
+
+
+def refuse(number):
+    """Build what a dial raises when the kernel says ``number``."""
+    error = UpstreamRefused("refused")
+    error.__cause__ = OSError(number, "as the kernel says")
+    return error
+
+
+async def dial_often(clock, error):
+    """Return a pool whose dials have failed often enough."""
+    config = Config.model_validate(DOCUMENT)
+    destination = Destination(parse_origin("https://up.example"))
+    pool = Pool(destination, FailingDialer(clock, error), Turn(), config, lambda: clock[0], dice=lambda: 0.5)
+    for _ in range(config.breaker.connections):
+        with pytest.raises(type(error)):
+            await pool.dial(Phases())
+    return pool
+
+
+@pytest.mark.parametrize(
+    "error", [refuse(errno.ECONNREFUSED), UpstreamTimeout("no connection")], ids=["refused", "slow"]
+)
+async def test_an_upstream_that_cannot_be_reached_gets_no_new_connection_for_a_while(clock, error):
+    """The request is told when to come back; an idle connection is given whatever the breaker says."""
+    pool = await dial_often(clock, error)
+    connection = Connection()
+    pool.put_back(connection)
+    with pytest.raises(BreakerOpen) as caught:
+        pool.check_breaker("10.0.0.1")
+
+    assert caught.value.retry_after_s == 1
+    assert pool.take() is connection
+    clock[0] += 0.5
+    pool.check_breaker("10.0.0.1")
+
+
+async def test_what_this_machine_has_run_out_of_is_not_held_against_an_upstream(clock):
+    """A client could bring that about, with connections of its own."""
+    pool = await dial_often(clock, refuse(errno.EMFILE))
+
+    pool.check_breaker("10.0.0.1")
+    assert pool.snapshot().breaker.failures == 0
