@@ -13,7 +13,7 @@
     |   |   |-- VersionNotSupported      505
     |   |   |-- ClientLogin              401  a route that wants a person's login, and none that is believed
     |   |   |-- ClientNotAllowed         403  the client's address is in none of the listener's networks
-    |   |   |-- TargetNotAllowed         403  absolute-form target to a host that no route names
+    |   |   |-- TargetNotAllowed         403  a host that no route names, or a path that its route leaves out
     |   |   |-- CrossSite                403  a web page of another origin
     |   |   |-- NoRoute                  404
     |   |   |-- MethodNotAllowed         405
@@ -181,11 +181,11 @@ class ClientNotAllowed(ClientError):
 
 
 class TargetNotAllowed(ClientError):
-    """An absolute-form target whose host no route names."""
+    """An absolute-form target whose host no route names, or a path that the route's ``paths`` leave out."""
 
     status = 403
     slug = "target_not_allowed"
-    title = "The proxy does not forward to this host"
+    title = "The proxy does not forward to this target"
     proxy_status = "http_request_denied"
 
 
@@ -208,12 +208,21 @@ class NoRoute(ClientError):
 
 
 class MethodNotAllowed(ClientError):
-    """TRACE and CONNECT."""
+    """TRACE and CONNECT, and what the route's ``methods`` leave out.
+
+    Attributes:
+        allow: For the Allow field; empty for the methods that are forwarded where a route has no list.
+    """
 
     status = 405
     slug = "method_not_allowed"
     title = "The proxy does not forward this method"
     proxy_status = "http_request_denied"
+
+    def __init__(self, detail: str = "", *, allow: tuple[str, ...] = ()) -> None:
+        """Keep both."""
+        super().__init__(detail)
+        self.allow = allow
 
 
 class WrongHost(ClientError):

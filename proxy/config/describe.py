@@ -68,7 +68,15 @@ def _describe_route(route: Route) -> Sequence[str]:
         str(route.upstream),
         strip,
         f"as {route.credential}",
+        "; ".join(_describe_permits(route)),
     )
+
+
+def _describe_permits(route: Route) -> Iterator[str]:
+    if route.methods:
+        yield f"only {'/'.join(route.methods)}"
+    if route.paths:
+        yield f"only {', '.join(route.paths)}"
 
 
 def _describe_match(match: Match) -> Iterator[str]:

@@ -150,6 +150,10 @@ class Route(Model):
     """More of them, which must say so in WWW-Authenticate; here 403 may stand."""
     replay: StrictBool = True
     """Whether a request goes once more with the new token after such an answer."""
+    methods: Methods = ()
+    """Those that it forwards, any when empty; the rest gets 405.  ``match.methods`` would leave it to other routes."""
+    paths: tuple[str, ...] = ()
+    """Prefixes of whole segments, as the upstream gets them, that it forwards; all when empty."""
 
 
 class Outbound(Model):

@@ -69,7 +69,7 @@ def build_problem(error: ExchangeError, exchange_id: str, *, now: float) -> Answ
     if error.retry_after_s is not None:
         fields.append(("Retry-After", str(error.retry_after_s)))
     if isinstance(error, MethodNotAllowed):
-        fields.append(_ALLOW)  # RFC 9110, section 15.5.6
+        fields.append(("Allow", ", ".join(error.allow)) if error.allow else _ALLOW)  # RFC 9110, section 15.5.6
     if isinstance(error, ClientLogin):
         fields.append(_CHALLENGE)
     # Escaped to ASCII: a detail may quote what no UTF-8 encoder takes.

@@ -144,7 +144,7 @@ class Gate:
             ClientNotAllowed: If the client is in none of the listener's networks.
             ClientLogin: If its route wants a person's login, and there is none that is believed.
             LogFull, Overloaded: If the proxy cannot take it now.
-            ClientError: As ``Admission.admit`` and ``RouteTable.match`` do.
+            ClientError: As ``Admission.admit``, ``RouteTable.match`` and ``Permits.check`` do.
         """
         client = self.check_client(exchange.listener, exchange.client)
         if self._is_log_full():
@@ -164,6 +164,8 @@ class Gate:
         route = matched.route
         exchange.route = route.name
         exchange.credential = route.credential
+        if route.permits is not None:
+            route.permits.check(head, matched.path)
         pool = self._pools[route.name]
         persons = self._persons.get(route.credential)
         if persons is None:

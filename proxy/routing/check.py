@@ -30,7 +30,9 @@ def check_routes(routes: Sequence[Route], problems: Problems) -> None:
     for route in routes:
         where = f"route[{route.name}]"
         _check_path(where, route, problems)
-        _check_methods(f"{where}.match.methods", route, problems)
+        _check_methods(f"{where}.match.methods", route.match.methods, problems)
+        _check_methods(f"{where}.methods", route.methods, problems)
+        _check_permits(where, route, problems)
     _check_reachable([route for route in routes if _has_plain_path(route)], problems)
 
 
@@ -51,10 +53,32 @@ def _check_path(where: str, route: Route, problems: Problems) -> None:
         problems.add(f"{where}.strip", f'"{strip}" is not how match.path "{path}" begins', fix)
 
 
-def _check_methods(where: str, route: Route, problems: Problems) -> None:
-    for method in route.match.methods:
+def _check_methods(where: str, methods: Sequence[str], problems: Problems) -> None:
+    for method in methods:
         if method in REFUSED_METHODS:
             problems.add(where, f"{method} is never forwarded", "leave it out")
+
+
+def _check_permits(where: str, route: Route, problems: Problems) -> None:
+    matched = route.match.methods
+    if matched and route.methods and set(matched).isdisjoint(route.methods):
+        fix = "write methods that stand in match.methods as well, or leave it out"
+        problems.add(f"{where}.methods", "has none of match.methods, so the route would refuse every request", fix)
+    for path in route.paths:
+        _check_permitted(f"{where}.paths", path, route, problems)
+
+
+def _check_permitted(where: str, path: str, route: Route, problems: Problems) -> None:
+    if _PLAIN_PATH.fullmatch(path) is None:
+        fix = "begin with /, and leave out .., //, ;, * and everything percent-encoded: /v1/location"
+        problems.add(where, f'"{path}" is not a plain path prefix', fix)
+        return
+    permitted, taken = parse_prefix(path), parse_prefix(route.match.path.removeprefix(route.strip.removesuffix("/")))
+    if permitted.covers(taken):
+        problems.add(where, f'"{path}" permits every path that the route takes', "leave it out, or narrow it")
+    elif not taken.covers(permitted):
+        fix = f'write the path as RapidSOS gets it, beginning with "{taken}"'
+        problems.add(where, f'"{path}" is never reached by match.path "{route.match.path}"', fix)
 
 
 def _check_reachable(routes: Sequence[Route], problems: Problems) -> None:

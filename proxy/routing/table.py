@@ -11,8 +11,8 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from proxy.errors import Malformed, NoRoute
-from proxy.http.headers import METHOD_OVERRIDES
 from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
+from proxy.routing.permits import build_permits, find_methods
 from proxy.tokens.rejection import build_rejections
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.http.head import RequestHead
     from proxy.http.targets import Target
     from proxy.routing.origin import Origin
+    from proxy.routing.permits import Permits
     from proxy.tokens.rejection import Rejections
 
     Address = IPv4Address | IPv6Address
@@ -56,7 +57,7 @@ class Conditions:
         """Return whether a request meets all of them; its listener has been looked at."""
         return (
             (self.host is None or self.host == target.host)
-            and (not self.methods or _find_methods(head) <= self.methods)
+            and (not self.methods or find_methods(head) <= self.methods)
             and (not self.clients or _is_client_in(client, self.clients))
             and (not self.headers or all(head.all(name) == [value] for name, value in self.headers))
         )
@@ -78,6 +79,7 @@ class CompiledRoute:
         token_parameter: The query's parameter that the token goes into; None for the header.
         rejections: Answers that make the token sent suspect.
         replay: Whether a request goes once more after such an answer.
+        permits: The methods and paths that it forwards; None for all.
     """
 
     name: str
@@ -92,6 +94,7 @@ class CompiledRoute:
     token_parameter: str | None
     rejections: Rejections
     replay: bool
+    permits: Permits | None
 
 
 @dataclass(slots=True)  # one is made for each request; see Target
@@ -190,6 +193,7 @@ def compile_route(route: Route) -> CompiledRoute:
         token_parameter=route.place.removeprefix("query:") if route.place != "header" else None,
         rejections=build_rejections(route.dead_token_status, route.dead_token),
         replay=route.replay,
+        permits=build_permits(route),
     )
 
 
@@ -218,16 +222,6 @@ def _strip(path: str, size: int) -> str:
 def _describe(route: CompiledRoute) -> str:
     host = route.conditions.host if route.conditions is not None else None
     return f"{host or ''}{route.prefix}"
-
-
-def _find_methods(head: RequestHead) -> set[str]:
-    """Return the method of a request, and those that its fields put in its place, in either spelling of their names."""
-    asked = (
-        value.strip()
-        for (_, value), name in zip(head.fields, head.names, strict=True)
-        if name.replace("_", "-") in METHOD_OVERRIDES
-    )
-    return {head.method, *asked}
 
 
 def _is_client_in(client: Address, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

@@ -260,6 +260,37 @@ async def test_connect_and_trace_are_not_allowed(in_front_of: Any, request_line:
         assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in answer
 
 
+async def test_a_route_refuses_what_its_lists_leave_out(in_front_of: Any) -> None:
+    """Methods with 405 and Allow, paths with 403; another route, which would take it, does not get it."""
+    route = {"upstream": "http://127.0.0.1:9", "credential": "core"}
+    lists = {"methods": ["GET", "POST"], "paths": ["/v1/location"]}
+    narrow = {"name": "narrow", "match": {"path": "/api/"}, "strip": "/api", **lists}
+    routes = [route | narrow, route | {"name": "wide"}]
+    async with in_front_of(answering(OK), route=routes) as proxy:
+        request = b"DELETE /api/v1/location HTTP/1.1\r\nHost: proxy\r\n\r\n"
+        await assert_refused(proxy, request, 405, "method_not_allowed")
+        answer = await proxy.talk(request)
+        outside = b"GET /api/v1/users HTTP/1.1\r\nHost: proxy\r\n\r\n"
+        problem = await assert_refused(proxy, outside, 403, "target_not_allowed")
+        leading_out = b"GET /api/v1/location/%2e%2e/users HTTP/1.1\r\nHost: proxy\r\n\r\n"
+        await assert_refused(proxy, leading_out, 400, "malformed")
+
+        assert b"\r\nAllow: GET, POST\r\n" in answer
+        assert problem["detail"].startswith("route narrow forwards /v1/location/, not /v1/users; ")
+        assert [exchange.route for exchange in proxy.recorder.exchanges[:2]] == ["narrow", "narrow"]
+
+
+async def test_a_route_forwards_what_its_lists_have(in_front_of: Any) -> None:
+    """Both as RapidSOS gets it: behind what is stripped."""
+    async with in_front_of(answering(OK)) as first:
+        route = {"name": "r", "upstream": f"http://127.0.0.1:{first.upstream.port}", "credential": "core"}
+        lists = {"methods": ["GET"], "paths": ["/v1/location"], "match": {"path": "/api/"}, "strip": "/api"}
+        async with running_proxy(build_document("", "", credential=BASIC, route=[route | lists])) as proxy:
+            answer = await proxy.talk(b"GET /api/v1/location?caller_id=1 HTTP/1.1\r\nHost: proxy\r\n\r\n")
+
+            assert status_of(answer) == 200
+
+
 # Loops, and OPTIONS that asks for us.
 
 

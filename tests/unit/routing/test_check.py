@@ -17,6 +17,11 @@ def route(name="r", upstream=CORE, *, strip="", credential="core", **match) -> R
     return Route(name=name, match=Match(**match), strip=strip, upstream=upstream, credential=credential)
 
 
+def permitting(match=None, **lists) -> Route:
+    """Build a route that has lists."""
+    return Route(name="r", match=Match(**(match or {})), upstream=CORE, credential="core", **lists)
+
+
 @pytest.fixture
 def check():
     """Return a function that gives all that is told of some routes."""
@@ -36,6 +41,10 @@ def check():
         [route(path="/a", strip="/a")],
         [route(path="/a/b/", strip="/a/")],
         [route(path="/v1.2/~x/@y/a..b/...")],
+        [permitting(methods=("GET",), paths=("/v1/location", "/v1/alerts/"))],
+        [permitting({"methods": ("GET", "POST")}, methods=("GET", "PUT"))],
+        [permitting({"path": "/egress/"}, strip="/egress/", paths=("/v1",))],
+        [permitting({"path": "/egress/v1/"}, strip="/egress", paths=("/v1/alerts",))],
         [route(upstream="https://api.rapidsos.com:8443/")],
         [route("a", path="/a/b/"), route("b", path="/a/"), route("c")],
         [route("a", path="/a/"), route("b", path="/ab/")],
@@ -80,6 +89,22 @@ def test_sensible_routes_pass(check, routes):
         ([route(strip="/a")], "route[r].strip", "not how match.path", "leave strip out"),
         ([route(methods=("GET", "TRACE"))], "route[r].match.methods", "TRACE is never forwarded", "leave it out"),
         ([route(methods=("CONNECT",))], "route[r].match.methods", "CONNECT is never forwarded", "leave it out"),
+        ([permitting(methods=("TRACE",))], "route[r].methods", "TRACE is never forwarded", "leave it out"),
+        (
+            [permitting({"methods": ("GET",)}, methods=("POST",))],
+            "route[r].methods",
+            "has none of match.methods",
+            "leave it out",
+        ),
+        ([permitting(paths=("/a/../b",))], "route[r].paths", "not a plain path", "begin with /"),
+        ([permitting(paths=("/v1/*",))], "route[r].paths", "not a plain path", "begin with /"),
+        ([permitting(paths=("/",))], "route[r].paths", "permits every path", "leave it out"),
+        (
+            [permitting({"path": "/egress/v1/"}, strip="/egress", paths=("/v1/location", "/egress/v1/alerts"))],
+            "route[r].paths",
+            '"/egress/v1/alerts" is never reached',
+            'as RapidSOS gets it, beginning with "/v1/"',
+        ),
     ],
 )
 def test_senseless_route_is_refused(check, routes, where, problem, fix):
