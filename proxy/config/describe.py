@@ -68,15 +68,17 @@ def _describe_route(route: Route) -> Sequence[str]:
         str(route.upstream),
         strip,
         f"as {route.credential}",
-        "; ".join(_describe_permits(route)),
+        "; ".join(_describe_limits(route)),
     )
 
 
-def _describe_permits(route: Route) -> Iterator[str]:
+def _describe_limits(route: Route) -> Iterator[str]:
     if route.methods:
         yield f"only {'/'.join(route.methods)}"
     if route.paths:
         yield f"only {', '.join(route.paths)}"
+    if route.deadline is not None:
+        yield f"within {build_age(route.deadline)}"
 
 
 def _describe_match(match: Match) -> Iterator[str]:

@@ -21,6 +21,8 @@ Size = Annotated[int, BeforeValidator(units.parse_size), Field(ge=0)]
 """Bytes; written as a number or as ``"64 KiB"``."""
 Age = Annotated[float, BeforeValidator(units.parse_age), Field(gt=0, allow_inf_nan=False)]
 """Seconds; written ``"400d"``, ``"12h"``, ``"30m"``."""
+Deadline = Annotated[float, BeforeValidator(units.parse_age), Field(ge=1, le=3600)]
+"""Seconds; written ``"20s"``."""
 Seconds = Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
 Name = Annotated[str, BeforeValidator(units.parse_name)]
 Bind = Annotated[SocketAddress, BeforeValidator(units.parse_socket_address)]
@@ -154,6 +156,8 @@ class Route(Model):
     """Those that it forwards, any when empty; the rest gets 405.  ``match.methods`` would leave it to other routes."""
     paths: tuple[str, ...] = ()
     """Prefixes of whole segments, as the upstream gets them, that it forwards; all when empty."""
+    deadline: Deadline | None = None
+    """Seconds from a request's first byte to the end of its answer, kept to within one; None sets no limit."""
 
 
 class Outbound(Model):
@@ -255,7 +259,7 @@ class Limits(Model):
 
 
 class Timeouts(Model):
-    """Seconds; none of them bounds a whole exchange."""
+    """Seconds; none of them bounds a whole exchange, as ``deadline`` of a route does."""
 
     head: Seconds = 20.0
     """From a request's first byte to the end of its head."""

@@ -20,6 +20,7 @@ from proxy.errors import (
     ClientTimeout,
     ExchangeError,
     InternalError,
+    NoToken,
     TokenError,
     UpstreamClosed,
     UpstreamError,
@@ -447,25 +448,50 @@ class Transfer:
     def check(self, now: float) -> None:
         """End the exchange if whoever it waits for has been silent, or a mere trickle, for too long.
 
-        Called once a second.  A task that waits for a token or a connection has limits of its own.
+        Called once a second.  A task that waits for a token or a connection has limits of its own; the route's
+        deadline is above all of them.
         """
-        if self._task is not None or self._is_over:
+        if self._is_over:
+            return
+        deadline_s = self._admitted.route.deadline_s
+        if deadline_s is not None and now - self.exchange.started > deadline_s:
+            self._end_late(deadline_s)
+            return
+        if self._task is not None:
             return
         if self._client_stalled and self._client.took_some():
             self._last_active = now
         limit_s, error, what = self._awaited()
         if now - self._last_active > limit_s:
-            if error is UpstreamTimeout and not cast("UpstreamConnection", self._upstream).has_answered:
+            if error is UpstreamTimeout:
                 self._note_unanswered(error)
             self.fail(error(f"{what} within {limit_s:g} s; {error.step}"))
         elif error is ClientTimeout and now - self._waits_since > limit_s + self._count_since() / LEAST_RATE:
             self.fail(error(f"the client sent or took less than {LEAST_RATE} bytes a second; {error.step}"))
 
     def _note_unanswered(self, error: ExchangeError | type[ExchangeError]) -> None:
-        """Tell the breaker of a request that got no answer, unless its client may be the reason."""
+        """Tell the breaker of a request that got no answer, unless a part of it is still with its client."""
         attempt = self._attempt
-        if attempt.request_done_at is not None and attempt.sent_at is not None:
+        has_answered = self._upstream is not None and self._upstream.has_answered
+        if not has_answered and attempt.request_done_at is not None and attempt.sent_at is not None:
             self._admitted.pool.note_unanswered(self.exchange.client, attempt.sent_at, error.slug)
+
+    def _end_late(self, deadline_s: float) -> None:
+        """End an exchange whose route's deadline has passed; whose fault it was is told by what it waited for."""
+        limit = f"within the route's deadline of {deadline_s:g} s"
+        if self._held is not None or cast("Token | None", self._token) is None:
+            detail = f"no token was to be had {limit}; see `rapidsos-proxy token status`"
+            self.fail(NoToken(detail, retry_after_s=1))
+        elif self._task is not None:
+            self.fail(UpstreamTimeout(f"no connection came about {limit}; {UpstreamTimeout.step}"))
+        else:
+            _, error, _ = self._awaited()
+            what = "the answer was not whole" if self._answering.has_begun else "the upstream gave no answer"
+            if error is UpstreamTimeout:
+                self._note_unanswered(error)
+            elif not self._client_stalled:
+                what = "the client's request was not whole"
+            self.fail(error(f"{what} {limit}; {error.step}"))
 
     def _count_since(self) -> int:
         """Return the bytes that the client has sent, or taken, since we wait for it."""

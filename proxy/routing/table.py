@@ -80,6 +80,7 @@ class CompiledRoute:
         rejections: Answers that make the token sent suspect.
         replay: Whether a request goes once more after such an answer.
         permits: The methods and paths that it forwards; None for all.
+        deadline_s: How long a whole exchange may take; None for as long as its parts may.
     """
 
     name: str
@@ -95,6 +96,7 @@ class CompiledRoute:
     rejections: Rejections
     replay: bool
     permits: Permits | None
+    deadline_s: float | None
 
 
 @dataclass(slots=True)  # one is made for each request; see Target
@@ -194,6 +196,7 @@ def compile_route(route: Route) -> CompiledRoute:
         rejections=build_rejections(route.dead_token_status, route.dead_token),
         replay=route.replay,
         permits=build_permits(route),
+        deadline_s=route.deadline,
     )
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.running import until
-from harness.upstream import Peer, answering
+from harness.running import RunningProxy, build_document, running_proxy, until
+from harness.upstream import Peer, answering, scripted_upstream
+
+from proxy.config.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from harness.running import RunningProxy
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from proxy.exchange import Exchange
 
@@ -408,3 +409,142 @@ async def test_connection_close_is_honoured(in_front_of: Any, request_bytes: byt
 
         assert (b"\r\nConnection: close\r\n" in head) == closes
         assert rest == (b"" if closes else b"ok")
+
+
+# The route's deadline.
+
+
+@pytest.fixture
+def sweeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at every connection twenty times a second."""
+    monkeypatch.setattr("proxy.relay.relay.SWEEP_S", 0.05)
+
+
+def with_deadline(**more: Any) -> list[dict[str, Any]]:
+    """Describe a route that takes everything, and gives it a second."""
+    upstream = more.pop("upstream", None)
+    route = {"name": "api", "strip": "", "credential": "core", "deadline": "1s", **more}
+    return [route if upstream is None else route | {"upstream": upstream}]
+
+
+@asynccontextmanager
+async def behind_a_deadline(
+    *scripts: Callable[[Peer], Awaitable[None]], **sections: Any
+) -> AsyncIterator[RunningProxy]:
+    """Run a proxy in front of scripts whose one route has a deadline."""
+    async with scripted_upstream(*scripts) as upstream:
+        route = with_deadline(upstream=f"http://127.0.0.1:{upstream.port}")
+        basic = {"grant": "basic", "username": Secret("user", "test"), "password": Secret("a-basic-password", "test")}
+        document = build_document("", "", **{"credential": {"core": basic}, "route": route, **sections})
+        async with running_proxy(document, with_tokens=False) as proxy:
+            proxy.upstream = upstream
+            yield proxy
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_ends_the_wait_for_an_answer() -> None:
+    """504 which names it, though each single wait would go on."""
+    async with behind_a_deadline(say_nothing) as proxy:
+        answer = await proxy.talk(GET)
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+
+        assert (status_of(answer), slug_of(answer)) == (504, "upstream_timeout")
+        assert b"the upstream gave no answer within the route's deadline of 1 s; " in answer
+        assert ending_of(exchange) == ("upstream_failed", "upstream_timeout")
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_is_for_all_attempts_together() -> None:
+    """A second try has what is left of the time of the first."""
+
+    async def die_late(peer: Peer) -> None:
+        await peer.read_head()
+        await asyncio.sleep(0.6)
+
+    async with behind_a_deadline(die_late, say_nothing, timeouts={"first_byte": 0.9}) as proxy:
+        answer = await proxy.talk(GET)
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+
+        assert status_of(answer) == 504
+        assert b"the route's deadline" in answer
+        assert [attempt.error for attempt in exchange.attempts] == ["upstream_closed", "upstream_timeout"]
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_cuts_an_answer_that_is_still_coming() -> None:
+    """However steadily it comes; its client can tell that it is not whole."""
+
+    async def trickle(peer: Peer) -> None:
+        await peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            peer.send(b"4\r\npart\r\n")
+            await peer.flush()
+            await asyncio.sleep(0.05)
+
+    async with behind_a_deadline(trickle) as proxy:
+        answer = await proxy.talk(GET)
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+
+        assert status_of(answer) == 200
+        assert not answer.endswith(b"0\r\n\r\n")
+        assert ending_of(exchange) == ("upstream_failed", "upstream_timeout")
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_that_the_client_lets_pass_is_its_own_fault() -> None:
+    """408: it was not done with its request, though it might have gone on for longer."""
+    async with behind_a_deadline(say_nothing) as proxy:
+        client = await proxy.connect()
+        client.send(POST)
+        answer = await client.read_all()
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+
+        assert (status_of(answer), slug_of(answer)) == (408, "client_timeout")
+        assert b"the client's request was not whole within the route's deadline" in answer
+        assert ending_of(exchange) == ("refused", "client_timeout")
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_ends_the_wait_for_a_token() -> None:
+    """503 that says whose turn it was: RapidSOS's API was never asked."""
+    async with scripted_upstream(say_nothing) as token_server:
+        token_url = f"http://127.0.0.1:{token_server.port}/oauth/token"
+        credential = build_document("", token_url)["credential"]
+        async with behind_a_deadline(say_nothing, credential=credential) as proxy:
+            answer = await proxy.talk(GET)
+            [exchange] = await proxy.recorder.wait_exchanges(1)
+
+            assert (status_of(answer), slug_of(answer)) == (503, "no_token")
+            assert b"no token was to be had within the route's deadline of 1 s" in answer
+            assert ending_of(exchange) == ("token_failed", "no_token")
+            assert proxy.upstream.peers == []
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_a_deadline_ends_the_wait_for_a_connection() -> None:
+    """A TLS handshake that the other side does not begin has a limit of its own, which is longer."""
+
+    async def hang(peer: Peer) -> None:
+        await peer.wait_closed()
+
+    async with scripted_upstream(hang) as upstream:
+        route = with_deadline(upstream=f"https://127.0.0.1:{upstream.port}")
+        async with behind_a_deadline(hang, route=route) as proxy:
+            answer = await proxy.talk(GET)
+
+            assert (status_of(answer), slug_of(answer)) == (504, "upstream_timeout")
+            assert b"no connection came about within the route's deadline of 1 s; " in answer
+
+
+@pytest.mark.usefixtures("sweeping")
+async def test_what_is_done_in_time_is_none_of_the_deadlines_business() -> None:
+    """A connection that lives longer than a deadline serves on: each exchange has its own."""
+    async with behind_a_deadline(answering(OK)) as proxy:
+        client = await proxy.connect()
+        for _ in range(3):
+            client.send(GET)
+            head, body = await client.read_answer()
+            await asyncio.sleep(0.5)
+
+            assert (status_of(head), body) == (200, b"ok")

@@ -28,7 +28,7 @@ def test_everything_that_will_happen_is_told_and_no_secret(build, sound):
     sound["route"].append(
         {"name": "lis", "match": match, "upstream": upstream, "credential": "lis", "addresses": ["203.0.113.1"]}
     )
-    sound["route"][-1] |= {"methods": ["GET"], "paths": ["/lis/v1", "/lis/v2"]}
+    sound["route"][-1] |= {"methods": ["GET"], "paths": ["/lis/v1", "/lis/v2"], "deadline": "20s"}
 
     told = describe(build(sound))
 
@@ -38,7 +38,7 @@ def test_everything_that_will_happen_is_told_and_no_secret(build, sound):
         "cad.example/lis/ on desk by GET/POST from 10.1.0.0/16 with X-Agency: north  ->  https://lis.example:8443"
         in told
     )
-    assert "  as lis   only GET; only /lis/v1, /lis/v2\n" in told
+    assert "  as lis   only GET; only /lis/v1, /lis/v2; within 20s\n" in told
     assert told.index("  ingress  /ingress/") < told.index("  lis      cad.example/lis/")
     assert "  core  client_credentials  https://api-sandbox.rapidsos.com/oauth/token\n" in told
     assert "        client_secret       env CORE_SECRET\n" in told
