@@ -18,7 +18,7 @@
     |   |   |-- NoRoute                  404
     |   |   |-- MethodNotAllowed         405
     |   |   |-- WrongHost                421  Host that could be a rebound DNS name
-    |   |   |-- ClientLimit              429  more than one client's share of connections or exchanges
+    |   |   |-- ClientLimit              429  more than one client's share of connections, exchanges or requests
     |   |   `-- Loop                     508  our own name in Via
     |   |-- TokenError                   the authorization server
     |   |   `-- NoToken                  503  no valid token could be had in time
@@ -235,7 +235,7 @@ class WrongHost(ClientError):
 
 
 class ClientLimit(ClientError):
-    """One client has more than its share of connections or exchanges."""
+    """One client has more than its share of connections or exchanges, or asks more often than it may."""
 
     status = 429
     slug = "client_limit"

@@ -254,6 +254,10 @@ class Limits(Model):
     """Exchanges under way at once."""
     client_in_flight: Count = 500
     """The same, of one client address."""
+    client_rate: Annotated[float, Field(gt=0, le=1e6, strict=True, allow_inf_nan=False)] | None = None
+    """Requests a second of one client address; None sets no limit."""
+    client_burst: Count = 100
+    """Requests that a client may send at once, when it has not for a while."""
     log_queue: Size = 64 * 1024 * 1024
     """Bytes of traffic records that wait to be written."""
 

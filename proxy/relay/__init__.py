@@ -7,6 +7,7 @@ asking     the request's way to the upstream, and what is kept of it for a secon
 answering  the answer's way to the client, or one of our own
 echoes     tokens that went into queries, kept from coming back: PURE
 occupancy  who is here, in all and of each client, and whether there is room
+rate       how often one client may ask: PURE
 gate       who may send what, by which route, with whose token
 persons    whose token, where the client says so
 breaker    whether an upstream that has failed is tried again: PURE

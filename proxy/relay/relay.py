@@ -17,6 +17,7 @@ from proxy.errors import ClientNotAllowed, Draining
 from proxy.exchange import Exchange
 from proxy.relay.echoes import Echoes
 from proxy.relay.occupancy import STRANGERS, Occupancy
+from proxy.relay.rate import build_client_rate
 from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Relay:
         self.turn = turn
         self.occupancy = Occupancy(config.limits)
         self.echoes = Echoes(clocks.monotonic)
+        self._rate = build_client_rate(config.limits, clocks.monotonic)
         self.is_draining = False
         self._clients: dict[ClientConnection, str] = {}
         self._idle = asyncio.Event()
@@ -155,6 +157,8 @@ class Relay:
         if self.is_draining:
             raise Draining(Draining.stopping, retry_after_s=1)
         self.occupancy.check_exchanges(exchange.client)
+        if self._rate is not None:
+            self._rate.check(exchange.client)
         admitted = self._gate.admit(exchange)
         exchange.queue_s = self.clock() - exchange.started
         return admitted

@@ -47,6 +47,7 @@ BANDS = {
         "proxy.relay.breaker",
         "proxy.relay.echoes",
         "proxy.relay.guard",
+        "proxy.relay.rate",
         "proxy.routing",
         "proxy.tokens.answers",
         "proxy.tokens.explain",

@@ -414,3 +414,26 @@ async def test_a_full_log_drops_and_counts_by_default(in_front_of: Any, tmp_path
 
     assert dropped >= 5
     assert written + dropped == asked
+
+
+async def test_a_client_that_asks_too_often_is_told_when_to_come_back(in_front_of: Any) -> None:
+    """429 on a connection that lives on; another client is not concerned, and what is refused is not sent."""
+    listener = [{"name": "cad", "bind": "127.0.0.1:0", "allow": ["127.0.0.0/8"]}]
+    limits = {"client_rate": 0.01, "client_burst": 3}
+    async with in_front_of(answering(OK), limits=limits, listener=listener) as proxy:
+        client = await proxy.connect()
+        answers = []
+        for _ in range(5):
+            client.send(GET)
+            answers.append(await client.read_answer())
+        other = RawClient(*await asyncio.open_connection("127.0.0.1", proxy.port, local_addr=("127.0.0.2", 0)))
+        other.send(GET)
+        head, _ = await other.read_answer()
+        other.close()
+        exchanges = await proxy.recorder.wait_exchanges(6)
+
+        assert [answer[0].split(b" ", 2)[1] for answer in answers] == [*[b"200"] * 3, *[b"429"] * 2]
+        assert b"\r\nRetry-After: 100\r\n" in answers[-1][0]
+        assert b"error:client_limit" in answers[-1][1]
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert [len(exchange.attempts) for exchange in exchanges] == [1, 1, 1, 0, 0, 1]
