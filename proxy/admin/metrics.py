@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.admin.view import AdminView, ProxyStatus
+    from proxy.relay.pool import PoolSnapshot
     from proxy.tokens.token import CredentialStatus
 
 PREFIX = "rapidsos_proxy_"
@@ -54,6 +55,7 @@ class ProxyCollector(Collector):
         yield from _collect_traffic(tally)
         yield from _collect_phases(tally)
         yield from _collect_state(status)
+        yield from _collect_pools(status.pools)
         yield from _collect_credentials(status.credentials, tally)
         yield from _collect_token_calls(tally)
         yield from _collect_store(status)
@@ -137,17 +139,26 @@ def _collect_state(status: ProxyStatus) -> Iterator[Metric]:
     yield _build_gauge("exchanges_in_flight", "Exchanges begun and not closed.", status.in_flight)
     yield _build_gauge("client_connections", "Open connections of clients.", status.client_connections)
     yield _build_counter("turned_away", "Connections closed without an answer, beyond a limit.", status.turned_away)
-    pool = GaugeMetricFamily(f"{PREFIX}pool_connections", "Connections to upstreams.", labels=("upstream", "state"))
+
+
+def _collect_pools(pools: Iterable[PoolSnapshot]) -> Iterator[Metric]:
+    """Yield the connections to each upstream; routes that give one host several addresses have a pool for each."""
+    connections = GaugeMetricFamily(
+        f"{PREFIX}pool_connections", "Connections to upstreams.", labels=("upstream", "state")
+    )
     breaker = GaugeMetricFamily(f"{PREFIX}breaker_open", "1 while an upstream is left alone.", labels=("upstream",))
     clients = GaugeMetricFamily(
         f"{PREFIX}breaker_clients", "Clients refused since theirs got no answer.", labels=("upstream",)
     )
-    for one in status.pools:
-        pool.add_metric((one.upstream, "idle"), one.idle)
-        pool.add_metric((one.upstream, "busy"), one.busy)
-        breaker.add_metric((one.upstream,), one.breaker.state != "closed")
-        clients.add_metric((one.upstream,), one.breaker.clients)
-    yield from (pool, breaker, clients)
+    by_upstream: dict[str, list[PoolSnapshot]] = {}
+    for pool in pools:
+        by_upstream.setdefault(pool.upstream, []).append(pool)
+    for upstream, together in by_upstream.items():
+        connections.add_metric((upstream, "idle"), sum(pool.idle for pool in together))
+        connections.add_metric((upstream, "busy"), sum(pool.busy for pool in together))
+        breaker.add_metric((upstream,), any(pool.breaker.state != "closed" for pool in together))
+        clients.add_metric((upstream,), sum(pool.breaker.clients for pool in together))
+    yield from (connections, breaker, clients)
 
 
 def _collect_credentials(credentials: Iterable[CredentialStatus], tally: Tally) -> Iterator[Metric]:

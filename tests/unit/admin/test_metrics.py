@@ -171,6 +171,16 @@ def test_an_upstream_that_is_left_alone_shows(healthy_proxy, scrape, state, is_o
     assert scrape("breaker_clients", upstream="https://up.example") == 2
 
 
+def test_pools_to_one_upstream_are_one_sample(healthy_proxy, scrape):
+    """Routes may give it several addresses; a scrape that names one twice would be refused whole."""
+    closed, opened = BreakerStatus(), BreakerStatus("open", failures=5, clients=1)
+    pools = [PoolSnapshot("https://up.example", idle=1, busy=2, breaker=breaker) for breaker in (closed, opened)]
+    healthy_proxy.change(pools=tuple(pools))
+
+    assert scrape("pool_connections", upstream="https://up.example", state="idle") == 2
+    assert scrape("breaker_open", upstream="https://up.example") == 1
+
+
 def test_a_lost_store_shows(healthy_proxy, scrape):
     """By a gauge to alarm on, and a counter of what failed."""
     assert scrape("token_store_usable", kind="memory") == 1
