@@ -112,10 +112,10 @@ class Breaker:
             client: Its share; see ``find_share``.
 
         Returns:
-            Seconds until another is let through; 0.0 when this one is.
+            Seconds after which another try is worth while; 0.0 when this one is let through.
         """
         concerned = [one for key in (EVERYONE, client) if (one := self._find_open(key)) is not None]
-        wait_s = max((streak.retry_at - now for streak in concerned), default=0.0)
+        wait_s = max((_tell_wait(streak, now) for streak in concerned), default=0.0)
         if wait_s > 0.0:
             return wait_s
         for streak in concerned:
@@ -197,6 +197,12 @@ class Breaker:
         streak.pauses += 1
         streak.retry_at = now + max(SHORTEST_PAUSE_S, longest_s * self._dice())
         streak.is_tried = False
+
+
+def _tell_wait(streak: _Streak, now: float) -> float:
+    """Return how long to wait; while one is under way it may be well any moment."""
+    left_s = streak.retry_at - now
+    return min(left_s, FIRST_PAUSE_S) if streak.is_tried else left_s
 
 
 def _tell_state(streak: _Streak, now: float) -> State:
