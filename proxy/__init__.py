@@ -30,9 +30,10 @@ program     how it is called from here
 version     which version this is
 rotation    secrets that change while it runs: noticed, hidden, used
 service     builds everything from the configuration; start, drain, stop
+audit       a sealed traffic log verified, as a command
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command
-cli         serve, demo, check, doctor, token, simulate; exit codes
+cli         serve, demo, check, doctor, token, traffic, simulate; exit codes
 __main__    ``python -m proxy``
 
 Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.

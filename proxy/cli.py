@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, doctor, token, simulate.
+"""The command line: serve, demo, check, doctor, token, traffic, simulate.
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy.audit import usage as audit_usage
 from proxy.control import usage
 from proxy.errors import ConfigError, ControlError
 from proxy.printable import escape_unprintable
@@ -172,6 +173,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_check(commands.add_parser("check", help="validate a configuration and print what it does"))
     _add_doctor(commands.add_parser("doctor", help="name the broken link between here and RapidSOS"))
     _add_token(commands.add_parser("token", help="ask the running proxy for its tokens' state, or for new ones"))
+    _add_traffic(commands.add_parser("traffic", help="verify the traffic log that the proxy has sealed"))
     _add_simulate(commands.add_parser("simulate", help="run the simulated RapidSOS alone"))
     return parser
 
@@ -220,6 +222,18 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--credential", metavar="NAME", action="append", default=[], help="this one alone; may be given again"
         )
+
+
+def _add_traffic(parser: argparse.ArgumentParser) -> None:
+    commands = _describe(parser, audit_usage.TRAFFIC, audit_usage.TRAFFIC_END).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    verify = commands.add_parser("verify", help="name the first line that was changed, inserted, moved or lost")
+    _describe(verify, audit_usage.VERIFY, audit_usage.VERIFY_END).set_defaults(command=_traffic_verify)
+    add = verify.add_argument
+    add("files", metavar="FILE", nargs="*", type=Path, help="of the log (default: all of the log that --config names)")
+    add("--config", metavar="FILE", type=Path, help="TOML file that the proxy runs with: names the key, and the log")
+    add("--key-file", metavar="FILE", action="append", type=Path, default=[], help="a key; may be given again")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -349,6 +363,16 @@ def _token_refresh(arguments: argparse.Namespace) -> int:
 
     place = _find_control(arguments)
     return _run(refresh_tokens(place, arguments.credential, _answer, force=arguments.force))
+
+
+def _traffic_verify(arguments: argparse.Namespace) -> int:
+    _set_up_logs("WARNING")
+    from proxy.audit.command import verify
+    from proxy.audit.progress import Progress
+    from proxy.config.sources import environment
+
+    progress = Progress(sys.stderr)
+    return verify(arguments.files, arguments.config, arguments.key_file, environment(), _answer, progress)
 
 
 def _find_control(arguments: argparse.Namespace) -> Place:

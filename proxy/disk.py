@@ -22,6 +22,7 @@ _FIXES = {
     errno.EWOULDBLOCK: "stop that one, or give this one a path of its own",
     errno.ELOOP: 'it is a symbolic link: set the path that it leads to (for /dev/stdout, "-")',
     errno.ENXIO: "it is a FIFO that nobody reads, or a socket: start its reader first",
+    errno.ESPIPE: "name a file, or take traffic_log.seal out",
     errno.EISDIR: "it is a directory: set the path of a file in it",
 }
 

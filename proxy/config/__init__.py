@@ -17,6 +17,7 @@ outline     PURE: names and ports, compared whatever else is wrong
 salvage     PURE: what can be checked of a document with mistakes
 check       what keys must be to each other
 directories  whether what is written to can be, for `check`
+keys        what is a key, of a store or a seal
 store       what ``[store]`` must be
 translate   PURE: pydantic's objections in the words of the file
 problems    PURE: what is wrong, gathered

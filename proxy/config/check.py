@@ -11,11 +11,12 @@ import ssl
 from typing import TYPE_CHECKING
 
 from proxy.config.environments import tell_environment
+from proxy.config.keys import check_key
 from proxy.config.store import check_store
 from proxy.routing.origin import parse_url_origin
 
 if TYPE_CHECKING:
-    from proxy.config.models import Config, Credential, Listener, Outbound
+    from proxy.config.models import Config, Credential, Listener, Outbound, TrafficLog
     from proxy.config.problems import Problems
     from proxy.routing.origin import Origin
 
@@ -43,6 +44,7 @@ def check_config(config: Config, problems: Problems) -> None:
     _check_ca_file("outbound.ca_file", config.outbound.ca_file, problems)
     check_store(config.store, problems)
     _check_ca_file("store.ca_file", config.store.ca_file, problems)
+    _check_seal(config.traffic_log, problems)
     _check_sizes(config, problems)
     if config.breaker.statuses and not config.breaker.unanswered:
         fix = "add unanswered = 5, or remove it"
@@ -189,6 +191,15 @@ def _object_to_ca_file(path: str) -> str | None:
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     return None
+
+
+def _check_seal(settings: TrafficLog, problems: Problems) -> None:
+    if settings.seal is None:
+        return
+    check_key("traffic_log.seal.key", settings.seal.key, problems)
+    if settings.path == "-":
+        problem = "needs a file: a chain of seals goes on from its last line, and standard output cannot be read back"
+        problems.add("traffic_log.seal", problem, "set traffic_log.path to a file, or remove the seal")
 
 
 def _check_sizes(config: Config, problems: Problems) -> None:

@@ -21,6 +21,7 @@ _TOKEN = {
     "fingerprint": "by its fingerprint: nobody can use it",
 }
 _WHEN_FULL = {"drop": "records are dropped, and counted", "refuse": "requests are refused (503)"}
+_UNSEALED = "none: whoever can write to the file can change it unseen"
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
 
@@ -124,6 +125,7 @@ def _describe_log(log: TrafficLog) -> Iterator[Sequence[str]]:
     if is_file:
         yield "a new file", f"at {build_size(log.rotate.size)}, and after {build_age(log.rotate.age)}"
         yield "an old file is removed", f"after {build_age(log.retain)}"
+        yield "seal", _UNSEALED if log.seal is None else f"each line, with the key of {log.seal.key.origin}"
 
 
 def _dialled(config: Config) -> Iterator[str]:

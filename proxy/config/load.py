@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from proxy.config.check import check_config
 from proxy.config.document import read_document
 from proxy.config.inventory import find_configured
-from proxy.config.models import Admin, Config
+from proxy.config.models import Admin, Config, Model, TrafficLog
 from proxy.config.oddities import find_oddities
 from proxy.config.outline import check_outline
 from proxy.config.places import SourceError
@@ -31,6 +31,7 @@ from proxy.routing.check import check_routes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+Section = TypeVar("Section", bound=Model)
 _PATHS = (
     ("traffic_log", "path"),
     ("outbound", "ca_file"),
@@ -77,15 +78,39 @@ def load_admin(path: Path | None) -> Admin:
     """
     document = {} if path is None else read_document(path)
     _resolve_paths(document, Path() if path is None else path.parent)
-    table = document.get("admin", {})
-    if isinstance(table, dict):
-        table = {key: value for key, value in table.items() if key != "password"}
+    return _validate_section(Admin, "admin", document, _leave_out(document.get("admin", {}), "password"), path)
+
+
+def load_traffic_log(path: Path, environ: Mapping[str, str]) -> TrafficLog:
+    """Load the ``[traffic_log]`` section alone: all that whoever verifies a log needs.
+
+    No secret but the key of the seal is read, so that it works on a machine that has no other.
+
+    Raises:
+        ConfigError: With every problem found in the section.
+    """
+    document = read_document(path)
+    _resolve_paths(document, path.parent)
+    problems = Problems(str(path))
+    section = {"traffic_log": document.get("traffic_log", {})}
+    _read_secrets(section, Sources(path.parent, environ), problems)
+    problems.raise_any()
+    return _validate_section(TrafficLog, "traffic_log", section, section["traffic_log"], path)
+
+
+def _leave_out(table: object, name: str) -> object:
+    return {key: value for key, value in table.items() if key != name} if isinstance(table, dict) else table
+
+
+def _validate_section(
+    model: type[Section], name: str, document: dict[str, Any], table: object, path: Path | None
+) -> Section:
     try:
-        return Admin.model_validate(table)
+        return model.model_validate(table)
     except ValidationError as error:
         problems = Problems(str(path))
         found = error.errors(include_url=False, include_input=False)
-        add_objections(problems, document, [{**one, "loc": ("admin", *one["loc"])} for one in found])
+        add_objections(problems, document, [{**one, "loc": (name, *one["loc"])} for one in found])
         raise problems.build_error() from None
 
 
@@ -156,6 +181,8 @@ def _find_secrets(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         ("admin", document.get("admin"), ("password",)),
         ("store", document.get("store"), ("username", "password", "key")),
     ]
+    if isinstance(traffic_log := document.get("traffic_log"), dict):
+        places.append(("traffic_log.seal", traffic_log.get("seal"), ("key",)))
     if isinstance(credentials, dict):
         places += [(f"credential.{name}", table, _CREDENTIAL_SECRETS) for name, table in credentials.items()]
         places += [

@@ -180,6 +180,13 @@ class Rotate(Model):
     """Seconds."""
 
 
+class Seal(Model):
+    """How each line of the traffic log is proved to be what was written."""
+
+    key: Secret
+    """32 bytes in base64 or hex, for whoever writes the log and whoever verifies it."""
+
+
 class TrafficLog(Model):
     """The traffic log."""
 
@@ -196,6 +203,8 @@ class TrafficLog(Model):
     rotate: Rotate = Rotate()
     retain: Age = 400 * 86_400.0
     """Seconds after which a rotated file is removed."""
+    seal: Seal | None = None
+    """None: lines carry no seal, and whoever can write to the file can change them unseen."""
 
 
 class Admin(Model):
@@ -221,7 +230,7 @@ class Store(Model):
     redis: str | None = None
     """For several: ``rediss://host:port``, where they share their tokens."""
     key: Secret | None = None
-    """32 bytes in base64, which everything stored is encrypted with."""
+    """32 bytes in base64 or hex, which everything stored is encrypted with."""
     username: Secret | None = None
     """Of Redis's ACL; None is its user ``default``."""
     password: Secret | None = None

@@ -1,25 +1,20 @@
 """What ``[store]`` must be: one place, a key that is one, and a Redis that is reached safely.
 
-The rule of this file: it opens nothing.  The key is 32 random bytes and no passphrase: one that people can remember
-can be guessed by whoever has a copy of the file.
+The rule of this file: it opens nothing.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.config.keys import MAKE_KEY, check_key
 from proxy.http.authority import is_loopback, parse_authority
 
 if TYPE_CHECKING:
     from proxy.config.models import Store
     from proxy.config.problems import Problems
 
-KEY_BYTES = 32
-"""AES-256."""
-MAKE_KEY = "make one with: openssl rand -base64 32"
 REDIS_PORT = 6379
 _REDIS_ONLY = ("username", "password", "ca_file", "prefix", "allow_plain")
 _URL_FIX = "write rediss://host:port, with a database behind it if it is not 0: rediss://host:6379/1"
@@ -61,22 +56,6 @@ def parse_redis_url(text: str) -> RedisPlace:
     return RedisPlace(scheme == "rediss", authority.host, authority.port or REDIS_PORT, int(database or 0))
 
 
-def decode_key(text: str) -> bytes:
-    """Decode the key of a store: base64, in the alphabet of URLs or the other.
-
-    Raises:
-        ValueError: If it is not 32 bytes in base64; the message is for people, and does not quote it.
-    """
-    try:
-        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        message = f"is not {KEY_BYTES} bytes in base64"
-        raise ValueError(message)
-    return key
-
-
 def check_store(store: Store, problems: Problems) -> None:
     """Note everything that does not fit together in ``[store]``."""
     if store.file is not None and store.redis is not None:
@@ -86,17 +65,8 @@ def check_store(store: Store, problems: Problems) -> None:
             problems.add("store.key", "has no meaning without store.file or store.redis", "remove it, or add one")
     elif store.key is None:
         problems.add("store.key", "is missing: tokens are stored encrypted or not at all", f"add key; {MAKE_KEY}")
-    _check_key(store, problems)
+    check_key("store.key", store.key, problems)
     _check_redis(store, problems)
-
-
-def _check_key(store: Store, problems: Problems) -> None:
-    if store.key is None or not store.key.origin:  # without an origin it could not be read, which has been said
-        return
-    try:
-        decode_key(store.key.reveal())
-    except ValueError as error:
-        problems.add("store.key", f"{store.key.origin} {error}", MAKE_KEY)
 
 
 def _check_redis(store: Store, problems: Problems) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.config.store import decode_key, parse_redis_url
+from proxy.config.keys import decode_key
+from proxy.config.store import parse_redis_url
 from proxy.tls import build_tls_context
 from proxy.tokens.store import MemoryStore
 

@@ -15,6 +15,10 @@ render    structlog's chain cut to one step: build, render, redact
 writer    the queue and the thread between the event loop and the sink
 sink      standard output, or a file
 rotate    names, ages and ends of log files
+seal      lines numbered, and bound to one another by a keyed hash           (pure)
+sealed    a file whose lines are sealed on their way into it
+newest    where a sealed log stands: its end, and what is kept beside it
+verify    the first line of a sealed log that is not what was written       (pure)
 log       TrafficLog: all of it together
 tally     counters and histograms beside the log                            (pure)
 """

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from proxy.config.inventory import find_configured
+from proxy.config.keys import decode_key
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.disk import find_fix
@@ -27,6 +28,8 @@ from proxy.tokens.token import build_basic_token
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
+from proxy.traffic.seal import SealKey
+from proxy.traffic.sealed import SealedSink
 from proxy.traffic.sink import MODE, FileSink, StreamSink
 from proxy.traffic.writer import Writer
 
@@ -284,10 +287,9 @@ def _build_open_error(path: str, error: OSError) -> ConfigError:
 def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:
     if settings.path == STANDARD_OUTPUT:
         return StreamSink()
-    return FileSink(
-        Path(settings.path),
-        max_bytes=settings.rotate.size,
-        max_age_s=settings.rotate.age,
-        retain_s=settings.retain,
-        wall=wall,
-    )
+    path = Path(settings.path)
+    rotate = settings.rotate
+    sink = FileSink(path, max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain, wall=wall)
+    if settings.seal is None:
+        return sink
+    return SealedSink(sink, path, SealKey(decode_key(settings.seal.key.reveal())), wall=wall)

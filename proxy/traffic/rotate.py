@@ -41,17 +41,30 @@ def rotated_path(path: Path, at: float) -> Path:
         microseconds += 1
 
 
+def parse_rotated(name: str) -> tuple[str, float] | None:
+    """Return the name of the log that a file was put aside for, and when; None if it was not."""
+    match = _SUFFIX.search(name)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match[1], _FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return name.removesuffix(match[0]), moment.timestamp()
+
+
+def find_rotated(path: Path) -> list[Path]:
+    """Return the files put aside for ``path``, the oldest first; nothing that merely looks like one of them."""
+    others = sorted(path.parent.iterdir())
+    return [other for other in others if (parsed := parse_rotated(other.name)) and parsed[0] == path.name]
+
+
 def find_expired(path: Path, before: float) -> Iterator[Path]:
-    """Yield the files put aside for ``path`` before ``before``; nothing that merely looks like one of them."""
-    for other in sorted(path.parent.iterdir()):
-        match = _SUFFIX.search(other.name)
-        if match and other.name == path.name + match[0]:
-            try:
-                moment = datetime.strptime(match[1], _FORMAT).replace(tzinfo=UTC)
-            except ValueError:
-                continue
-            if moment.timestamp() < before:
-                yield other
+    """Yield the files put aside for ``path`` before ``before``."""
+    for other in find_rotated(path):
+        parsed = parse_rotated(other.name)
+        if parsed is not None and parsed[1] < before:
+            yield other
 
 
 def open_to_read(path: Path) -> BinaryIO:

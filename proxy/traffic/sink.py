@@ -53,6 +53,10 @@ class Sink(Protocol):
         """Write a beginning of ``data`` and return its size."""
         ...
 
+    def settle(self) -> float | None:
+        """Do what can wait until nothing is to be written; return after how many seconds to ask again, None: never."""
+        ...
+
     def close(self) -> None:
         """Close; nothing is written afterwards."""
         ...
@@ -87,6 +91,9 @@ class StreamSink:
             poll.register(self._descriptor, select.POLLOUT)
             poll.poll(READY_WAIT_MS)
             return 0
+
+    def settle(self) -> None:
+        """Nothing was put off."""
 
     def close(self) -> None:
         """Leave it open."""
@@ -178,6 +185,9 @@ class FileSink:
         self._size += written
         self._is_mid_line = data[written - 1] != ord("\n")
         return written
+
+    def settle(self) -> None:
+        """Nothing was put off."""
 
     def close(self) -> None:
         """Close, with everything on the disk, and let another proxy have the path."""

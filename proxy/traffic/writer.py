@@ -129,7 +129,7 @@ class Writer:
         self._wake.clear()
         self._is_asleep = True
         if not self._lines and not self._is_stopping:
-            self._wake.wait()
+            self._wake.wait(self._sink.settle())
             self._wake.clear()
         self._is_asleep = False
         if not self._is_stopping and self.queued_bytes < self._hurry_bytes:

@@ -53,6 +53,9 @@ class NullSink:
         """Write nothing."""
         return len(data)
 
+    def settle(self) -> None:
+        """Have put nothing off."""
+
     def close(self) -> None:
         """Have nothing to close."""
 

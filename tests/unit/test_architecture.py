@@ -70,10 +70,12 @@ BANDS = {
         "proxy.traffic.names",
         "proxy.traffic.record",
         "proxy.traffic.redact",
+        "proxy.traffic.seal",
         "proxy.traffic.spelling",
         "proxy.traffic.tally",
         "proxy.traffic.values",
         "proxy.traffic.variants",
+        "proxy.traffic.verify",
     ),
     IO: (
         "proxy.config",
@@ -92,6 +94,7 @@ BANDS = {
     ),
     SHELL: (
         "proxy.admin",
+        "proxy.audit",
         "proxy.control",
         "proxy.demo",
         "proxy.doctor",

@@ -33,7 +33,7 @@ credential = "core"
 [admin]
 bind = "127.0.0.1:{admin}"
 """
-COMMANDS = ["serve", "demo", "check", "doctor", "token", "simulate"]
+COMMANDS = ["serve", "demo", "check", "doctor", "token", "traffic", "simulate"]
 
 
 def clean_environment(extra):

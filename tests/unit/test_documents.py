@@ -214,7 +214,7 @@ def test_the_installation_leads_to_a_sound_profile(tmp_path):
 def test_every_configuration_in_readme_is_sound(block, tmp_path):
     """Whole ones as they stand; a section alone with the demo's file around it."""
     for name in re.findall(r"/run/secrets/(\w+)", block):
-        (tmp_path / name).write_text(STORE_KEY if name.endswith("store_key") else "a-secret\n")
+        (tmp_path / name).write_text(STORE_KEY if name.endswith("_key") else "a-secret\n")
     block = block.replace("/run/secrets", str(tmp_path))
     is_whole = "[[listener]]" in block
     path = tmp_path / "proxy.toml"

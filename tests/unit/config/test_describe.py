@@ -71,6 +71,16 @@ def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
     ]
 
 
+def test_the_seal_is_told_by_where_its_key_is(build, sound):
+    """The key itself is nowhere."""
+    key = "00" * 31 + "01"
+    sound["traffic_log"] = {"path": "/var/log/traffic.jsonl", "seal": {"key": {"env": "SEAL_KEY"}}}
+    told = describe(build(sound, {"CORE_SECRET": "s3cret-value", "SEAL_KEY": key}))
+
+    assert "  seal                       each line, with the key of env SEAL_KEY\n" in told
+    assert key not in told
+
+
 def test_the_traffic_log_is_told(build, sound):
     """Where it goes, what of tokens, bodies and fields stands in it, and for how long; what gives way when it fails."""
     by_default = describe(build(sound))
@@ -100,6 +110,7 @@ def test_the_traffic_log_is_told(build, sound):
         "  when it cannot be written  requests are refused (503)",
         "  a new file                 at 512 MiB, and after 12h",
         "  an old file is removed     after 30d",
+        "  seal                       none: whoever can write to the file can change it unseen",
     ]
 
 

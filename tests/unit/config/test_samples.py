@@ -21,6 +21,7 @@ from proxy.config.models import (
     Outbound,
     Rotate,
     Route,
+    Seal,
     Store,
     Timeouts,
     TrafficLog,
@@ -44,6 +45,7 @@ TABLES = [
     (Outbound, lambda document: document["outbound"]),
     (TrafficLog, lambda document: document["traffic_log"]),
     (Rotate, lambda document: document["traffic_log"]["rotate"]),
+    (Seal, lambda document: document["traffic_log"].get("seal", {})),
     (Admin, lambda document: document["admin"]),
     (Store, lambda document: document["store"]),
     (Limits, lambda document: document["limits"]),
@@ -68,7 +70,7 @@ def load(samples, tmp_path):
     def load(name):
         text = (samples / name).read_text()
         for secret in SECRET_FILE.findall(text):
-            value = STORE_KEY if secret.endswith("store_key") else f"{secret}-value"
+            value = STORE_KEY if secret.endswith("_key") else f"{secret}-value"
             (tmp_path / secret).write_text(f"{value}\n")
             (tmp_path / secret).chmod(0o600)
         (tmp_path / name).write_text(text.replace("/run/secrets", str(tmp_path)))
@@ -133,6 +135,7 @@ def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, mo
         DeadToken: config.route[1].dead_token[0],
         User: config.credential["dispatchers"].users["alice"],
         Rotate: config.traffic_log.rotate,
+        Seal: load("production.toml").traffic_log.seal,
     }.get(model) or next(value for value in vars(config).values() if isinstance(value, model))
     examples = {
         Route: {"match", "strip"},

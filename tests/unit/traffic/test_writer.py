@@ -49,6 +49,9 @@ class PieceSink:
             self.ended.set()
         return len(piece)
 
+    def settle(self):
+        """Have put nothing off."""
+
     def close(self):
         """Tell that it was closed."""
         self.closed.set()
