@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from proxy.config.environments import tell_environment
 from proxy.config.keys import check_key
 from proxy.config.store import check_store
+from proxy.http.fields import is_secret_field
 from proxy.routing.origin import parse_url_origin
+from proxy.traffic.names import is_secret_name
 
 if TYPE_CHECKING:
     from proxy.config.models import Config, Credential, Listener, Outbound, TrafficLog
@@ -44,6 +46,7 @@ def check_config(config: Config, problems: Problems) -> None:
     _check_ca_file("outbound.ca_file", config.outbound.ca_file, problems)
     check_store(config.store, problems)
     _check_ca_file("store.ca_file", config.store.ca_file, problems)
+    _check_masks(config.traffic_log, problems)
     _check_seal(config.traffic_log, problems)
     _check_sizes(config, problems)
     if config.breaker.statuses and not config.breaker.unanswered:
@@ -191,6 +194,19 @@ def _object_to_ca_file(path: str) -> str | None:
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     return None
+
+
+def _check_masks(settings: TrafficLog, problems: Problems) -> None:
+    """Refuse to show a part of what is a secret, or is masked whole."""
+    masked = {name.lower() for name in settings.mask}
+    seen: set[str] = set()
+    for name in settings.mask_as:
+        lower, key = name.lower(), f"traffic_log.mask_as.{name}"
+        if is_secret_name(lower) or is_secret_field(lower):
+            problems.add(key, "is a secret by its name, of which nothing is shown", "remove it: it is masked by itself")
+        elif lower in masked or lower in seen:
+            problems.add(key, "is masked twice", "name it once, in mask or in mask_as")
+        seen.add(lower)
 
 
 def _check_seal(settings: TrafficLog, problems: Problems) -> None:

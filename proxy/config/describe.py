@@ -21,6 +21,7 @@ _TOKEN = {
     "fingerprint": "by its fingerprint: nobody can use it",
 }
 _WHEN_FULL = {"drop": "records are dropped, and counted", "refuse": "requests are refused (503)"}
+_SHOWN = {"last4": "but for its last four digits", "hash": "by a keyed hash"}
 _UNSEALED = "none: whoever can write to the file can change it unseen"
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
@@ -121,6 +122,8 @@ def _describe_log(log: TrafficLog) -> Iterator[Sequence[str]]:
     yield "token", _TOKEN[log.token]
     yield "bodies", f"the first {build_size(log.bodies)} of each" if log.bodies else "none"
     yield "masked", ", ".join(("long-lived secrets, and fields that are named like one", *log.mask))
+    for name, way in log.mask_as.items():
+        yield "", f"{name}, {_SHOWN[way]}"
     yield "when it cannot be written", _WHEN_FULL[log.when_full]
     if is_file:
         yield "a new file", f"at {build_size(log.rotate.size)}, and after {build_age(log.rotate.age)}"

@@ -198,6 +198,10 @@ class TrafficLog(Model):
     """How a token stands in the record: as it was sent, or as the beginning of its SHA-256."""
     mask: tuple[Annotated[str, BeforeValidator(units.parse_masked_name)], ...] = ()
     """Names of fields whose values are masked, beyond those that are built in: in queries, forms, JSON, XML, heads."""
+    mask_as: dict[Annotated[str, BeforeValidator(units.parse_masked_name)], Literal["last4", "hash"]] = Field(
+        default_factory=dict
+    )
+    """More of them, of whose values something is left: the last four digits, or a keyed hash."""
     when_full: Literal["drop", "refuse"] = "drop"
     """What gives way when the disk cannot keep up: records, which are counted, or requests, which get 503."""
     rotate: Rotate = Rotate()

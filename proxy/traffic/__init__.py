@@ -5,6 +5,7 @@ decode    what of a body stands in it: text, base64, decompressed, withheld (pur
 names     which names say that a secret follows: the one list of them       (pure)
 heads     redaction by name: the values of header fields                    (pure)
 values    redaction by name: the values in queries, forms, JSON and XML     (pure)
+covers    redaction by name: what is left of values that may be shown in part (pure)
 spelling  redaction by name: names that are spelled with escapes           (pure)
 redact    redaction by value: the configured secrets, wherever they are     (pure)
 variants  every form that a secret can take on its way                      (pure)

@@ -38,7 +38,7 @@ def build_head_mask(names: SecretNames, *, shows_tokens: bool) -> Callable[[Fiel
             return mask_authorization(value, shows_tokens=shows_tokens)
         if name == PROXY_AUTHORIZATION:
             return mask_authorization(value, shows_tokens=False)
-        return MASK if names.is_secret_field(name) else mask_url(value, names)
+        return names.cover_field(name, value) if names.is_secret_field(name) else mask_url(value, names)
 
     def mask_fields(section: FieldSection) -> Fields:
         if not any(map(is_looked_at, section.names)):

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from proxy.config.inventory import find_configured
-from proxy.config.keys import decode_key
+from proxy.config.keys import KEY_BYTES, decode_key
 from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.disk import find_fix
 from proxy.errors import ConfigError, LogFull
 from proxy.threads import in_thread
 from proxy.tokens.token import build_basic_token
+from proxy.traffic.covers import build_covers
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
 from proxy.traffic.rotate import STOPPED
@@ -126,7 +127,12 @@ class TrafficLog:
         self._sink = sink or _build_sink(settings, wall)
         self._writer = Writer(self._sink, max_bytes=queue_bytes, when_full=settings.when_full)
         shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password)
-        self._builder = RecordBuilder(cap=settings.bodies, shows_tokens=shows_tokens, mask=settings.mask)
+        self._builder = RecordBuilder(
+            cap=settings.bodies,
+            shows_tokens=shows_tokens,
+            mask=(*settings.mask, *settings.mask_as),
+            covers=build_covers(settings.mask_as, _find_key(settings) or os.urandom(KEY_BYTES)),
+        )
         self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=shows_tokens)
         self._records = build_record_logger(self._writer, self._renderer)
         self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None
@@ -290,6 +296,10 @@ def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:
     path = Path(settings.path)
     rotate = settings.rotate
     sink = FileSink(path, max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain, wall=wall)
-    if settings.seal is None:
-        return sink
-    return SealedSink(sink, path, SealKey(decode_key(settings.seal.key.reveal())), wall=wall)
+    key = _find_key(settings)
+    return sink if key is None else SealedSink(sink, path, SealKey(key), wall=wall)
+
+
+def _find_key(settings: Settings) -> bytes | None:
+    """Return the key of the seal; None if there is none."""
+    return None if settings.seal is None else decode_key(settings.seal.key.reveal())

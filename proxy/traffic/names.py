@@ -12,7 +12,7 @@ from proxy.http.fields import is_secret_field
 from proxy.traffic.finder import Finder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 MASK = "***"
 LONGEST = 64
@@ -55,10 +55,18 @@ def _is_secret(name: bytes) -> bool:
 class SecretNames:
     """The names that are built in, and those that the configuration adds."""
 
-    __slots__ = ("_added", "_fields", "_finder", "may_be_in")
+    __slots__ = ("_added", "_fields", "_finder", "covers", "may_be_in")
 
-    def __init__(self, more: Iterable[str] = ()) -> None:
-        """Take more names; case does not matter in any."""
+    def __init__(
+        self, more: Iterable[str] = (), covers: Mapping[bytes, Callable[[bytes], bytes]] | None = None
+    ) -> None:
+        """Take more names; case does not matter in any.
+
+        Args:
+            more: Names of fields.
+            covers: For those of them whose values are shown in part, what does that, by name in lower case.
+        """
+        self.covers = covers or {}
         added = self._fields = frozenset(name.lower() for name in more)
         self._added = names = frozenset(name.encode() for name in added)
         hints = Finder([form for hint in _HINTS for form in (hint, hint.upper(), hint.capitalize())]).is_in
@@ -75,6 +83,11 @@ class SecretNames:
     def is_secret_field(self, name: str) -> bool:
         """Return whether header fields of this name, in lower case, hold a secret."""
         return name in self._fields or is_secret_field(name)
+
+    def cover_field(self, name: str, value: str) -> str:
+        """Return what stands in the place of a header field's value; the name is in lower case."""
+        cover = self.covers.get(name.encode())
+        return MASK if cover is None else cover(value.encode(errors="replace")).decode()
 
     def is_added(self, name: str) -> bool:
         """Return whether the configuration adds this name, in lower case."""

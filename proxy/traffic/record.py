@@ -17,7 +17,7 @@ from proxy.traffic.names import MASK, SecretNames
 from proxy.traffic.values import mask_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from proxy.exchange import Attempt, Body, Exchange
     from proxy.http.head import RequestHead
@@ -53,18 +53,27 @@ class Timestamps:
 class RecordBuilder:
     """Builds the records of one worker."""
 
-    def __init__(self, *, cap: int, shows_tokens: bool, mask: Iterable[str] = (), worker: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        cap: int,
+        shows_tokens: bool,
+        mask: Iterable[str] = (),
+        covers: Mapping[bytes, Callable[[bytes], bytes]] | None = None,
+        worker: int = 0,
+    ) -> None:
         """Keep how much may be shown.
 
         Args:
             cap: Bytes of each body.
             shows_tokens: Whether Bearer tokens stand in the record, or their fingerprints.
             mask: Names of fields that are masked beyond those that are built in.
+            covers: For those of them that are shown in part; see ``SecretNames``.
             worker: Number of the process among its siblings.
         """
         self._cap = cap
         self._shows_tokens = shows_tokens
-        self._names = SecretNames(mask)
+        self._names = SecretNames(mask, covers)
         self._mask_fields = build_head_mask(self._names, shows_tokens=shows_tokens)
         self._worker = worker
         self._timestamps = Timestamps()
@@ -164,8 +173,11 @@ class RecordBuilder:
         }
 
     def _mask_user(self, exchange: Exchange) -> str | None:
-        """Return who asked, unless the field that says so is masked."""
-        return MASK if exchange.named_by is not None and self._names.is_added(exchange.named_by) else exchange.user
+        """Return who asked; if the field that says so is masked, what is shown of it."""
+        named_by = exchange.named_by
+        if named_by is None or not self._names.is_added(named_by):
+            return exchange.user
+        return MASK if exchange.user is None else self._names.cover_field(named_by, exchange.user)
 
     def _build_attempts(self, exchange: Exchange, request: Record | None) -> list[Record]:
         attempts = [_build_attempt(attempt) for attempt in exchange.attempts]

@@ -11,6 +11,7 @@ import string
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from proxy.traffic.covers import read_pair
 from proxy.traffic.names import LONGEST, MASK
 
 if TYPE_CHECKING:
@@ -58,21 +59,25 @@ def mask_pairs(data: bytes, names: SecretNames, value: re.Pattern[bytes]) -> byt
         left -= 1 + len(name) // 16
         if left < 0:
             return None
-        if _is_secret(name, names) and (match := value.match(data, end + 1)):
-            parts += (data[done : end + 1], _MASK)
+        if (secret := _find_secret(name, names)) is not None and (match := value.match(data, end + 1)):
+            cover = names.covers.get(secret.lower())
+            parts += (data[done : end + 1], _MASK if cover is None else cover(read_pair(match[0])))
             done = match.end()
             end = done - 1
     return b"".join((*parts, data[done:]))
 
 
-def _is_secret(name: bytes, names: SecretNames) -> bool:
-    """Return whether a name is that of a secret once it is read; ``user[password]`` is a password's."""
+def _find_secret(name: bytes, names: SecretNames) -> bytes | None:
+    """Return a name as it is read, if it is that of a secret; ``user[password]`` is a password's."""
     for _ in range(DECODINGS):
         before, name = name, unquote_to_bytes(name.replace(b"+", b" "))
         if name == before:
             break
     name = name.strip()
-    return names.is_secret(name) or names.is_secret(name.rstrip(b"[]").rpartition(b"[")[2])
+    if names.is_secret(name):
+        return name
+    inner = name.rstrip(b"[]").rpartition(b"[")[2]
+    return inner if names.is_secret(inner) else None
 
 
 def spell_members(data: bytes, names: SecretNames) -> bytes | None:

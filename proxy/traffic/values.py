@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from proxy.traffic.covers import read_json, read_pair, read_xml
 from proxy.traffic.names import LONGEST, MASK
 from proxy.traffic.spelling import mask_pairs, spell_members
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.traffic.names import SecretNames
 
 MOST_STEPS = 1000
@@ -113,10 +116,32 @@ class _Text:
 
     def _find(self, end: int) -> _Value | None:
         """Find the value of the field whose name ends at ``end``."""
-        data = self._data
         start = self._find_start(end)
-        if not self._names.is_secret(data[start:end]):
+        name = self._data[start:end]
+        if not self._names.is_secret(name):
             return None
+        value = self._find_value(start, end)
+        if value is not None and (cover := self._names.covers.get(name.lower())) is not None:
+            value.mask = self._cover(value, end, cover)
+        return value
+
+    def _cover(self, value: _Value, end: int, cover: Callable[[bytes], bytes]) -> bytes:
+        """Return what is shown of a value in its place; ``end`` is that of its field's name."""
+        data = self._data
+        raw = data[value.start : value.end]
+        quote = value.mask[: (len(value.mask) - len(_MASK)) // 2]
+        text: bytes | None = raw
+        if quote:
+            text = read_json(raw, quote)
+        elif data[end : end + 1] == b"=" and value.start == end + 1:
+            text = read_pair(raw)
+        elif data[end : end + 1] in {b"=", b">", b" "}:
+            text = read_xml(raw)
+        return value.mask if text is None else quote + cover(text) + quote
+
+    def _find_value(self, start: int, end: int) -> _Value | None:
+        """Find what belongs to a name, by what stands behind it."""
+        data = self._data
         after = data[end : end + 1]
         if after == b"=":
             return self._find_pair(start, end) or self._find_attribute(start, end)

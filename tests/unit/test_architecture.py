@@ -62,6 +62,7 @@ BANDS = {
         "proxy.tokens.store",
         "proxy.tokens.stored",
         "proxy.tokens.token",
+        "proxy.traffic.covers",
         "proxy.traffic.decode",
         "proxy.traffic.finder",
         "proxy.traffic.fold",

@@ -1,4 +1,4 @@
-"""What ``traffic_log.seal`` must be, and what is read of a configuration to verify a log."""
+"""What ``traffic_log.seal`` and ``mask_as`` must be, and what is read of a configuration to verify a log."""
 
 import pytest
 
@@ -74,3 +74,19 @@ def test_what_is_wrong_with_it_is_told(tmp_path, section, message):
 
     with pytest.raises(ConfigError, match=message):
         load_traffic_log(path, {})
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"mask_as": {"phone_number": "first4"}}, "traffic_log.mask_as.phone_number: is none of the values"),
+        ({"mask_as": {"a name": "hash"}}, '"a name" is not the name of a field'),
+        ({"mask_as": {"password": "last4"}}, "traffic_log.mask_as.password: is a secret by its name"),
+        ({"mask_as": {"X-Api-Key": "hash"}}, "traffic_log.mask_as.X-Api-Key: is a secret by its name"),
+        ({"mask": ["caller_ID"], "mask_as": {"Caller_id": "hash"}}, "traffic_log.mask_as.Caller_id: is masked twice"),
+        ({"mask_as": {"caller_ID": "last4", "Caller_id": "hash"}}, "traffic_log.mask_as.Caller_id: is masked twice"),
+    ],
+)
+def test_what_cannot_be_shown_in_part_is_refused(refuse_seal, section, message):
+    """Above all a part of a secret."""
+    assert message in refuse_seal(**section)
