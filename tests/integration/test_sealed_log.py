@@ -184,3 +184,22 @@ async def test_the_key_is_found_nowhere(config: str, tmp_path: Path) -> None:
         await program.stop()
 
     assert b"0f" * 32 not in read_beside(tmp_path, "seal.key") + program.stdout + program.stderr
+
+
+async def test_one_caller_looks_alike_before_and_after_a_restart(config: str, tmp_path: Path) -> None:
+    """The hash that stands for his number is made with the key of the seal; the number is nowhere."""
+    text = (tmp_path / "proxy.toml").read_text()
+    (tmp_path / "proxy.toml").write_text(
+        text.replace('"path" = "traffic.jsonl"', '"path" = "traffic.jsonl", "mask_as" = { "number" = "hash" }')
+    )
+    path = tmp_path / "traffic.jsonl"
+    for _ in range(2):
+        async with serving(config) as program:
+            await ask(program, 2)
+            await program.stop()
+    records = [json.loads(line) for file in files_of(path) for line in file.read_text().splitlines()]
+    targets = [record["request"]["target"] for record in records if record["event"] == "exchange.closed"]
+
+    assert [re.fullmatch(r"/x\?number=\*{3}[0-9a-f]{16}", target) is not None for target in targets] == [True] * 4
+    assert targets[:2] == targets[2:]
+    assert len(set(targets)) == 2
