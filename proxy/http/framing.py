@@ -25,6 +25,10 @@ CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 """RFC 9112, section 7.1; what an extension says is ignored (7.1.1)."""
 LONGEST_CHUNK_LINE = 256
 """Bytes; nothing needs more, and an endless extension is an attack."""
+MOST_CHUNK_EXCESS = 16_384
+"""Bytes that the lines of chunks may be longer, all in all, than their data accounts for: a byte of body for a line of
+extensions each is an attack on whoever pays for the bytes, and the client that reads sees next to nothing of it.  The
+rule is that of Go's net/http: each chunk may have 16 bytes, and twice its size."""
 LONGEST_TRAILER = 8192
 """Bytes of the whole trailer section."""
 
@@ -120,7 +124,7 @@ class ChunkedBody:
     reaches the other.  Trailers are checked and dropped, which section 7.1.2 leaves to a recipient.
     """
 
-    __slots__ = ("_error", "_line", "_remaining", "_trailer_size", "is_complete")
+    __slots__ = ("_error", "_excess", "_line", "_remaining", "_trailer_size", "is_complete")
 
     _SIZE_LINE = -1
     _DATA_END = -2
@@ -132,6 +136,7 @@ class ChunkedBody:
         self._error = error
         self._line = b""
         self._remaining = self._SIZE_LINE
+        self._excess = 0
         self._trailer_size = 0
         self.is_complete = False
 
@@ -188,7 +193,11 @@ class ChunkedBody:
             match = CHUNK_LINE.fullmatch(line)
             if match is None or len(line) > LONGEST_CHUNK_LINE:
                 self._refuse("a chunk size is malformed")
-            self._remaining = int(match[1], 16) or self._TRAILER
+            size = int(match[1], 16)
+            self._excess = max(0, self._excess + len(line) - 16 - 2 * size)
+            if self._excess > MOST_CHUNK_EXCESS:
+                self._refuse("the lines of the chunks are much longer than their data")
+            self._remaining = size or self._TRAILER
         elif self._remaining == self._DATA_END:
             if line:
                 self._refuse("a chunk is longer than its size")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 KNOWN_LONGEST = 128
 """Bytes of a status line that is remembered: 256 of them are 100 KB at the most."""
 HEAD_END = b"\r\n\r\n"
+BARE_LF = re.compile(rb"(?<!\r)\n")
+ANSWER_BEGINS = b"HTTP/1."
 REQUEST_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 """RFC 9112, section 4.  The last SP may be missing: many servers leave it out with an empty reason."""
@@ -129,6 +131,26 @@ def parse_response_head(data: bytes) -> ResponseHead:
         detail = f"the answer cannot be read: {error}; {UpstreamProtocol.step}"
         raise UpstreamProtocol(detail) from None
     return ResponseHead(minor, section, len(data), status, reason)
+
+
+def check_unfinished_answer(data: bytes, searched: int) -> None:
+    """Check what has come of an answer's head, so that nobody waits for the end of what can never be one.
+
+    Args:
+        data: All that has come of it, without the empty line that ends it.
+        searched: How much of ``data`` was checked before.
+
+    Raises:
+        UpstreamProtocol: If it does not begin as an answer does, or a line of it does not end in CRLF.
+    """
+    if not (data.startswith(ANSWER_BEGINS) or ANSWER_BEGINS.startswith(data)):
+        what = "it does not begin as an HTTP/1 answer does"
+    elif BARE_LF.search(data, searched):
+        what = "a line of its head does not end in CRLF"
+    else:
+        return
+    detail = f"the answer cannot be read: {what}; {UpstreamProtocol.step}"
+    raise UpstreamProtocol(detail)
 
 
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:

@@ -6,16 +6,14 @@ told; and no byte is looked at twice, however small the pieces.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from proxy.errors import HeadTooLarge, Malformed, TargetTooLong
-from proxy.http.head import HEAD_END
+from proxy.http.head import BARE_LF, HEAD_END
 
 if TYPE_CHECKING:
     from proxy.config.models import Limits
 
-BARE_LF = re.compile(rb"(?<!\r)\n")
 TLS_HANDSHAKE = b"\x16\x03"
 """How every TLS ClientHello begins (RFC 8446, section 5.1)."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.errors import ExchangeError, UpstreamClosed, UpstreamProtocol
 from proxy.http.framing import announces_what_must_not_come, response_body
-from proxy.http.head import HEAD_END, ResponseHead, parse_response_head
+from proxy.http.head import HEAD_END, ResponseHead, check_unfinished_answer, parse_response_head
 from proxy.http.headers import allows_reuse
 from proxy.relay.wire import Wire
 
@@ -278,6 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
                 detail = f"the answer's head is longer than {self._most_head} bytes; raise limits.head if that is right"
                 raise UpstreamProtocol(detail)
             if end < 0:
+                check_unfinished_answer(data, start)
                 self._buffer = data
                 return
             self._take_whole_head(taker, data[: end + 4])

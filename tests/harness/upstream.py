@@ -28,6 +28,11 @@ class Peer:
         self._writer = writer
         self.received = b""
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the connection is gone, or going."""
+        return self._writer.is_closing()
+
     async def read_head(self) -> bytes:
         """Read one request head."""
         async with asyncio.timeout(PATIENCE_S):

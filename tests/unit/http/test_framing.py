@@ -294,3 +294,14 @@ def test_longest_line_is_taken_in_any_split(raw):
 
     assert ChunkedBody(Malformed).feed(raw) == (b"ab", b"")
     assert reader.is_complete
+
+
+def test_lines_of_chunks_that_outweigh_their_data_are_refused():
+    """A few long extensions pass, and as many as one likes where the data is as long; an endless run of them does not."""
+    line = b"1;" + b"a" * 200 + b"\r\nb\r\n"
+    few, many, heavy = ChunkedBody(UpstreamProtocol), ChunkedBody(UpstreamProtocol), ChunkedBody(UpstreamProtocol)
+
+    assert few.feed(line * 50) == (b"b" * 50, b"")
+    assert heavy.feed((b"64;" + b"a" * 200 + b"\r\n" + b"b" * 100 + b"\r\n") * 1000)[0] == b"b" * 100_000
+    with pytest.raises(UpstreamProtocol, match="much longer than their data"):
+        many.feed(line * 200)

@@ -3,7 +3,13 @@
 import pytest
 
 from proxy.errors import Malformed, UpstreamProtocol, VersionNotSupported
-from proxy.http.head import KNOWN_LONGEST, _parse_known_status_line, parse_request_head, parse_response_head
+from proxy.http.head import (
+    KNOWN_LONGEST,
+    _parse_known_status_line,
+    check_unfinished_answer,
+    parse_request_head,
+    parse_response_head,
+)
 
 
 def request(*fields: bytes, line: bytes = b"GET / HTTP/1.1") -> bytes:
@@ -246,3 +252,30 @@ def test_status_lines_remembered_have_a_bound():
     info = _parse_known_status_line.cache_info()
     assert info.currsize * (2 * KNOWN_LONGEST + 250) < 150_000
     assert info.misses == 300
+
+
+@pytest.mark.parametrize(
+    ("data", "searched"),
+    [
+        (b"SSH-2.0\r\n", 0),
+        (b"\r\n", 0),
+        (b"h", 0),
+        (b"HTTP/2", 0),
+        (b"HTTP/1.1 200 OK\n", 0),
+        (b"HTTP/1.1 2\r\na: b\n", 14),
+    ],
+)
+def test_an_answer_that_can_never_be_one_is_known_early(data: bytes, searched: int) -> None:
+    """Nobody waits for a time limit to be told that it was something else that answered."""
+    with pytest.raises(UpstreamProtocol, match="the answer cannot be read: "):
+        check_unfinished_answer(data, searched)
+
+
+@pytest.mark.parametrize("searched", [0, 12, 13, 14])
+def test_an_answer_under_way_may_go_on(searched: int) -> None:
+    """Wherever the pieces end, also within its first word or a CRLF."""
+    data = b"HTTP/1.1 204\r\nA: b\r"
+    for end in range(1, len(data) + 1):
+        check_unfinished_answer(data[:end], min(searched, end))
+
+    check_unfinished_answer(b"", 0)
