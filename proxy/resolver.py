@@ -35,6 +35,8 @@ PATIENCE_S = 1.0
 """How long a look-up may take before last good addresses are used in its place; a sound DNS takes milliseconds."""
 MOST_THREADS = 32
 """Look-ups at once; the names are those of the configuration, seldom more than ten."""
+NO_ADDRESS = socket.gaierror(socket.EAI_NONAME, "DNS gave no address")
+"""What an empty answer means; it must not take the place of the last good one."""
 HANGS = "DNS gave no answer in time"
 NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
@@ -196,7 +198,7 @@ def _look_up(host: str, port: int, deliver: Callable[[Answer], object]) -> None:
     answer: Answer
     flags = 0 if host == "localhost" else socket.AI_ADDRCONFIG
     try:
-        answer = [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)]
+        answer = [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)] or NO_ADDRESS
     except OSError as error:
         answer = error
     except Exception as error:  # noqa: BLE001 (a look-up without an answer would never end)

@@ -30,6 +30,7 @@ def build_tls_context(ca_file: str | None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # RFC 9525, section 2: a name stands in subjectAltName, or it is none
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:
         try:

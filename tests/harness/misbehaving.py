@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.reading import ask
 from harness.running import RunningProxy, build_document, running_proxy
 from harness.upstream import scripted_upstream
-
 from proxy.config.secret import Secret
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from harness.reading import Reading
     from harness.upstream import Peer
-
     from proxy.exchange import Exchange
 
 LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
@@ -148,21 +146,23 @@ class Played:
 
 @asynccontextmanager
 async def staged(
-    *, tls: ssl.SSLContext | None = None, beside: int | None = None, **sections: Any
+    *, tls: ssl.SSLContext | None = None, beside: int | None = None, name: str = "127.0.0.1", **sections: Any
 ) -> AsyncIterator[Stage]:
     """Run a proxy in front of a stage, with a Basic credential, so that no token server is needed.
 
     Args:
         tls: What the stage speaks.
         beside: Port of another upstream, for /beside/.
+        name: Host of the stage in the configuration; its address is pinned.
         sections: Of the configuration.
     """
     stage = Stage()
     async with scripted_upstream(stage.serve, tls=tls) as upstream:
         scheme = "http" if tls is None else "https"
         document = build_document(
-            f"{scheme}://127.0.0.1:{upstream.port}", "", **{"credential": {"core": BASIC}, **sections}
+            f"{scheme}://{name}:{upstream.port}", "", **{"credential": {"core": BASIC}, **sections}
         )
+        document["route"][0]["addresses"] = ["127.0.0.1"]
         if beside is not None:
             route = {"name": "beside", "match": {"path": "/beside/"}, "strip": "/beside"}
             document["route"].append({**route, "upstream": f"http://127.0.0.1:{beside}", "credential": "core"})

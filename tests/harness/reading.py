@@ -60,7 +60,7 @@ async def ask(proxy: RunningProxy, request: bytes) -> Reading:
 
 
 async def read_to_the_end(client: RawClient, request: bytes, seen: bytes = b"") -> Reading:
-    """Read the answer to ``request``, which asked for the connection to be closed after it; ``seen`` was read before."""
+    """Read the answer to ``request``, after which the connection is to be closed; ``seen`` was read before."""
     data, is_reset = seen, False
     async with asyncio.timeout(PATIENCE_S):
         try:

@@ -86,6 +86,11 @@ class Peer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+    def send_in_the_clear(self, data: bytes) -> None:
+        """Send bytes past TLS."""
+        with socket.fromfd(self._writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.send(data)
+
     def cut(self) -> None:
         """Close the TCP connection without TLS's close_notify."""
         # uvloop's own socket object knows no shutdown

@@ -119,6 +119,18 @@ async def test_while_dns_fails_the_last_good_addresses_are_used(dns, resolver, c
         await find(resolver)
 
 
+async def test_an_empty_answer_is_a_failure(dns, resolver):
+    """It is told as one where there was nothing before, and takes the place of nothing."""
+    dns.answer(HOST)
+    with pytest.raises(socket.gaierror, match="DNS gave no address"):
+        await find(resolver)
+    dns.answer(HOST, "192.0.2.1")
+    before = await find(resolver)
+    dns.answer(HOST)
+
+    assert await find(resolver) == before == ["192.0.2.1"]
+
+
 async def test_a_failure_is_told_with_the_systems_words(dns, resolver):
     """To each who asks in an error of its own."""
     dns.fail(HOST, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))

@@ -1,4 +1,4 @@
-"""A stage that the tests of one module share: starting a proxy for each of hundreds of cases takes longer than they do."""
+"""A stage that the tests of one module share: to start a proxy for each of hundreds of cases takes most of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies that end too early, too late or nowhere: the client sees a break, and nothing of it becomes another's answer."""
+"""Bodies that end too early, too late or nowhere: the client sees a break, and nothing becomes another's answer."""
 
 from __future__ import annotations
 
@@ -21,8 +21,32 @@ OTHER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 BAD_CHUNKS = {
     **{
         f"size {text!r}": text.encode("latin-1") + b"\r\nevil\r\n0\r\n\r\n"
-        for text in ("", " ", "g", "0x4", "+4", "-4", " 4", "4 ", "4\t", "4_0", "4.", "4,4", "\xb2", '"4"', "f" * 16)
-        + ("0" * 300, "4 4", "four", "4\r", "\r4", "4\x00", "\x004", "4h", "1" * 5000)
+        for text in (
+            "",
+            " ",
+            "g",
+            "0x4",
+            "+4",
+            "-4",
+            " 4",
+            "4 ",
+            "4\t",
+            "4_0",
+            "4.",
+            "4,4",
+            "²",
+            '"4"',
+            "f" * 16,
+            "0" * 300,
+            "4 4",
+            "four",
+            "4\r",
+            "\r4",
+            "4\x00",
+            "\x004",
+            "4h",
+            "1" * 5000,
+        )
     },
     "size ended by LF": b"4\nevil\r\n0\r\n\r\n",
     "size ended by CR": b"4\revil\r\n0\r\n\r\n",

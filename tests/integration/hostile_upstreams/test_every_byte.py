@@ -1,4 +1,4 @@
-"""The upstream's connection ends behind every single byte of an answer: whole, visibly broken, or sent again by the rule.
+"""A connection that ends behind every single byte of an answer: whole, visibly broken, or sent again by the rule.
 
 The rule: GET goes once more where no byte of the answer had come; POST never, once it may have been acted on.
 """
@@ -6,7 +6,7 @@ The rule: GET goes once more where no byte of the answer had come; POST never, o
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.misbehaving import build_request, sending, staged
@@ -120,7 +120,7 @@ async def test_an_upstream_that_closes_right_after_each_answer(method: str, turn
 
     async with staged() as stage:
 
-        async def answer_and_close(target: str) -> None:
+        def answer_and_close(target: str) -> Any:
             async def act(peer: Peer) -> Ending:
                 peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target.encode()))
                 await peer.flush()
@@ -128,18 +128,16 @@ async def test_an_upstream_that_closes_right_after_each_answer(method: str, turn
                     await asyncio.sleep(0)
                 return "closes"
 
-            stage.acts[target] = act
+            return act
 
         async def run(client: int) -> list[tuple[str, bytes, bytes]]:
             raw = await stage.proxy.connect()
             answers = []
             for number in range(each):
                 target = f"/{client}-{number}"
-                await answer_and_close(target)
-                body = b"hi" if method == "POST" else b""
-                raw.send(build_request(target, method=method, body=body, more=""))
-                head, got = await raw.read_answer()
-                answers.append((target, head, got))
+                stage.acts[target] = answer_and_close(target)
+                raw.send(build_request(target, method=method, body=b"hi" if method == "POST" else b"", more=""))
+                answers.append((target, *await raw.read_answer()))
             return answers
 
         answers = [one for many in await asyncio.gather(*map(run, range(clients))) for one in many]

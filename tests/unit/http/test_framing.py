@@ -297,7 +297,7 @@ def test_longest_line_is_taken_in_any_split(raw):
 
 
 def test_lines_of_chunks_that_outweigh_their_data_are_refused():
-    """A few long extensions pass, and as many as one likes where the data is as long; an endless run of them does not."""
+    """A few long extensions pass, and any number where the data is as long; an endless run of them does not."""
     line = b"1;" + b"a" * 200 + b"\r\nb\r\n"
     few, many, heavy = ChunkedBody(UpstreamProtocol), ChunkedBody(UpstreamProtocol), ChunkedBody(UpstreamProtocol)
 
