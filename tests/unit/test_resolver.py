@@ -284,7 +284,7 @@ async def test_ipv6_is_asked_for_only_where_there_is_some(resolver, monkeypatch,
 
     def look_up(*_, **named):
         flags.append(named["flags"])
-        return []
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     await resolver.resolve(host, 443)

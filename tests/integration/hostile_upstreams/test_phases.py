@@ -163,7 +163,7 @@ async def test_a_close_while_the_body_still_comes(in_front_of: Any, method: str,
     ids=["an answer", "SSH", "half an answer", "NUL", "408"],
 )
 async def test_an_upstream_that_speaks_first(in_front_of: Any, greeting: bytes) -> None:
-    """Nobody had asked, so that no later client gets what was meant for an earlier one."""
+    """Its own answer, which follows the request, is then the one that nobody asked for: no other client gets it."""
 
     async def script(peer: Peer) -> None:
         peer.send(greeting)
