@@ -20,6 +20,8 @@ from proxy.http.fields import TOKEN, FieldSection, parse_section
 if TYPE_CHECKING:
     from proxy.http.fields import Fields
 
+USUAL_METHODS = frozenset({"GET", "POST"})
+"""Need not be looked at letter by letter."""
 KNOWN_LONGEST = 128
 """Bytes of a status line that is remembered: 256 of them are 100 KB at the most."""
 HEAD_END = b"\r\n\r\n"
@@ -101,7 +103,7 @@ def parse_request_head(data: bytes) -> RequestHead:
     target, _, version = rest.partition(" ")
     if version not in {"HTTP/1.1", "HTTP/1.0"}:
         _refuse_version(version)
-    if TOKEN.fullmatch(method) is None:
+    if method not in USUAL_METHODS and TOKEN.fullmatch(method) is None:
         _refuse("the method is not a token")
     if not (target and target.isascii() and target.isprintable()):
         _refuse("the request target has a character that a URI cannot have")

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from proxy.errors import ClientNotAllowed, LogFull
 from proxy.http.problem import build_options_answer, is_answered_here
@@ -153,7 +153,7 @@ class Gate:
                 "see to the disk that traffic_log.path is on"
             )
             raise LogFull(detail, retry_after_s=RETRY_AFTER_S)
-        head = cast("RequestHead", exchange.request)
+        head: RequestHead = exchange.request  # type: ignore[assignment]  # a head that cannot be parsed comes to no gate
         rules = self._rules[exchange.listener]
         target = rules.admission.admit(head)
         if is_answered_here(head, target):

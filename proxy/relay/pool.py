@@ -12,6 +12,7 @@ closes after each answer is in the kernel by then, and the loop has not been the
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import random
@@ -36,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What this machine has run out of: clients can bring that about, and it says nothing of the upstream."""
+
+TURNS_TO_SPEAK = 2
+"""Of the event loop, for which a new connection is listened to: in the first the loop asks the kernel, in the second it
+tells.  What is heard then answers no request, and ends the connection before one is sent (upstream.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ class Pool:
         finally:
             self._dials -= 1
         self._open.add(connection)
+        for _ in range(TURNS_TO_SPEAK):
+            await asyncio.sleep(0)
         self._note_closed(self.breaker.connect())
         return connection
 

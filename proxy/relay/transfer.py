@@ -66,6 +66,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 do at RapidSOS is not documented, so they are left to the client."""
 SERVER_ERROR = 500
 """RFC 9110, section 15.6: from here on."""
+NOT_YET: Any = None
+"""Stands where something is, whenever it is asked for."""
 
 
 class Transfer:
@@ -105,12 +107,12 @@ class Transfer:
         self._asking = Asking(relay, client, exchange, body)
         self._answering = Answering(relay, client, exchange)
         self.exchange = exchange
-        self._request = cast("RequestHead", exchange.request)  # None only where the transfer ends at once
-        self._admitted = cast("Admitted", None)
-        self._token = cast("Token", None)
+        self._request: RequestHead = exchange.request or NOT_YET  # None only where the transfer ends at once
+        self._admitted: Admitted = NOT_YET
+        self._token: Token = NOT_YET
         self._upstream: UpstreamConnection | None = None
         self._held: UpstreamConnection | None = None
-        self._attempt = cast("Attempt", None)
+        self._attempt: Attempt = NOT_YET
         self._task: asyncio.Task[None] | None = None
         self._look: BodyLook | None = None
         self._resent = False

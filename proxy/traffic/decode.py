@@ -71,7 +71,7 @@ def describe_body(
         return _NO_BODY
     data = body.joined()
     try:
-        if "content-encoding" in head.names:
+        if "content-encoding" in head.section.names:
             coding = ", ".join(head.all("content-encoding")).lower()
             if coding != "identity":
                 return _describe_compressed(body, coding, min(cap, DECODE_MOST), redactor, names)

@@ -115,7 +115,7 @@ class Writer:
     def _run(self) -> None:
         while self._wait():
             self._is_hurried = False
-            self._write(self._take())
+            self._write(*self._take())
         try:
             self._sink.close()
         except OSError as error:
@@ -136,8 +136,8 @@ class Writer:
             self._wake.wait(FLUSH_S)
         return bool(self._lines) or not self._is_stopping
 
-    def _take(self) -> bytes:
-        """Take a batch from the queue."""
+    def _take(self) -> tuple[bytes, int]:
+        """Take a batch from the queue; return it, and how many lines it has."""
         batch: list[bytes] = []
         size = 0
         lines = self._lines
@@ -145,9 +145,9 @@ class Writer:
             line = lines.popleft()
             batch.append(line)
             size += len(line)
-        return b"".join(batch)
+        return b"".join(batch), len(batch)
 
-    def _write(self, batch: bytes) -> None:
+    def _write(self, batch: bytes, lines: int) -> None:
         """Write a batch, however many tries it takes; given up only when the sink fails during the stop."""
         view = memoryview(batch)
         done = 0
@@ -162,7 +162,7 @@ class Writer:
                     break
         else:
             self._worked()
-        self.written += batch.count(b"\n", 0, done)
+        self.written += lines if done == len(batch) else batch.count(b"\n", 0, done)
         self._done_bytes += len(batch)
 
     def _rest(self) -> bool:
