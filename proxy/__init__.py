@@ -20,6 +20,8 @@ tasks       tasks with an owner
 threads     blocking work that may hang
 resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
+certificates  what a listener of TLS is built from
+renewal     certificates that change while it runs: noticed, checked, used
 printable   text that a terminal can be shown
 logs        the operational log, on standard error
 disk        what keeps a file from being written, and the fix

@@ -318,6 +318,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     _set_up_logs("WARNING")
+    import time
+
     from proxy.config.describe import describe
     from proxy.config.directories import check_directories
     from proxy.config.load import load_config
@@ -332,7 +334,7 @@ def _check(arguments: argparse.Namespace) -> int:
     allow_descriptors(count_descriptors(config))
     place = _find_place(config.admin)
     control = f"\n\nControl socket\n  {place.path}" if place is not None else ""
-    _answer(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config)}{control}")
+    _answer(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config, time.time())}{control}")
     return DONE
 
 

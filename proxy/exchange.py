@@ -118,6 +118,7 @@ class Exchange:
         started_at: Wall time of the first byte, in seconds since the epoch.
         started: The same moment on the monotonic clock.
         client: The client's address without its port.
+        client_cert: Whose certificate the client has shown; None without one.
         request: None when the head could not be parsed.
         response: The head sent to the client, the proxy's own answers included; None when none was.
         sent_authorization: The Authorization value of the last attempt; None before there was one, and where the
@@ -154,3 +155,4 @@ class Exchange:
     ended: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
+    client_cert: str | None = None

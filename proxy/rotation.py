@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 OPERATOR_WAIT_S: Final = 12.0
 """A little beyond what a command and a keyring may take; an operator's token call is not held up for longer."""
+_USED: Final = {"credential": "from the next call on", "listener": "when the key that it opens changes"}
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Rotation:
         self._planned: dict[str, Timer] = {}
         self._complaints: dict[Place, Complaint] = {}
         self._tasks = Tasks()
-        self._watch: FileWatch | None = None
+        self._watch: FileWatch[Place, Secret] | None = None
 
     def start(self) -> None:
         """Begin to look at the files; needs a running event loop."""
@@ -130,7 +131,7 @@ class Rotation:
         credentials = self._config.credential
         self._use(self._config, frozenset(name for name in credentials if credentials[name] is not before[name]))
         for key, secret in changed.items():
-            used = "from the next call on" if key.startswith("credential.") else "from the next start on"
+            used = _USED.get(key.partition(".")[0].partition("[")[0], "from the next start on")
             log.info("secret.changed", key=key, source=secret.origin, used=used)
         warn_of_oddities(changed)
 

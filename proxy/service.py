@@ -27,6 +27,7 @@ from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
 from proxy.relay.listener import ListeningSocket, bind, build_bind_error
+from proxy.renewal import Renewal
 from proxy.resolver import Resolver
 from proxy.rotation import Rotation
 from proxy.tasks import Tasks
@@ -97,6 +98,7 @@ class Service:
         )
         self._learn = learn
         self._rotation = Rotation(config, self._renew)
+        self._renewal = Renewal(config.listener)
         observer = Observers([self._log, self.tally, self._rotation, *observers])
         tls = build_tls_context(config.outbound.ca_file)
         resolver = Resolver(config.timeouts.connect)
@@ -125,12 +127,14 @@ class Service:
         """Take the ports, open the log, fetch tokens, listen.
 
         Raises:
-            ConfigError: If a port, the log or the store cannot be had, or aiohttp is unsafe; nothing is left open then.
+            ConfigError: If a port, a certificate, the log or the store cannot be had, or aiohttp is unsafe; nothing is
+                left open then.
         """
         check_aiohttp()
         try:
+            await self._renewal.start()
             for listener in self._config.listener:
-                self.listeners.append(await bind(listener, self._relay))
+                self.listeners.append(await bind(listener, self._relay, self._renewal.find(listener.name)))
             await self._open_doors()
             await self._log.start()
             await self._sources.start()
@@ -166,6 +170,7 @@ class Service:
                 steps.push_async_callback(door.close)
             steps.push_async_callback(self._sources.stop)
             steps.push_async_callback(self._rotation.stop)
+            steps.push_async_callback(self._renewal.stop)
             steps.push_async_callback(self._tasks.stop)
             steps.push_async_callback(self._relay.close)
             for listener in self.listeners:
@@ -186,6 +191,7 @@ class Service:
             pools=tuple(relay.pool_snapshots()),
             log=self._log.stats(),
             store=self._sources.store_status(),
+            certificates=tuple(self._renewal.statuses()),
         )
 
     @property

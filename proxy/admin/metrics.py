@@ -56,6 +56,7 @@ class ProxyCollector(Collector):
         yield from _collect_phases(tally)
         yield from _collect_state(status)
         yield from _collect_pools(status.pools)
+        yield from _collect_certificates(status)
         yield from _collect_credentials(status.credentials, tally)
         yield from _collect_token_calls(tally)
         yield from _collect_store(status)
@@ -159,6 +160,23 @@ def _collect_pools(pools: Iterable[PoolSnapshot]) -> Iterator[Metric]:
         breaker.add_metric((upstream,), any(pool.breaker.state != "closed" for pool in together))
         clients.add_metric((upstream,), sum(pool.breaker.clients for pool in together))
     yield from (connections, breaker, clients)
+
+
+def _collect_certificates(status: ProxyStatus) -> Iterator[Metric]:
+    """Yield how listeners of TLS stand."""
+    ends = GaugeMetricFamily(
+        f"{PREFIX}listener_certificate_not_after_seconds",
+        "When the listener's certificate ends, since the epoch.",
+        labels=("listener",),
+    )
+    failures = CounterMetricFamily(
+        f"{PREFIX}listener_handshake_failures", "TLS handshakes that failed.", labels=("listener", "reason")
+    )
+    for certificate in status.certificates:
+        ends.add_metric((certificate.listener,), certificate.not_after)
+        for reason, count in certificate.failures.items():
+            failures.add_metric((certificate.listener, reason), count)
+    yield from (ends, failures)
 
 
 def _collect_credentials(credentials: Iterable[CredentialStatus], tally: Tally) -> Iterator[Metric]:

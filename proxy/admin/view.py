@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.relay.pool import PoolSnapshot
+    from proxy.renewal import CertificateStatus
     from proxy.tokens.store import StoreStatus
     from proxy.tokens.token import CredentialStatus
     from proxy.traffic.log import LogStats
@@ -33,6 +34,7 @@ class ProxyStatus:
         pools: One for each upstream.
         log: The traffic log's counts.
         store: Where tokens are kept, and whether it can be used.
+        certificates: One for each listener of TLS.
     """
 
     version: str
@@ -46,6 +48,7 @@ class ProxyStatus:
     pools: tuple[PoolSnapshot, ...]
     log: LogStats
     store: StoreStatus
+    certificates: tuple[CertificateStatus, ...] = ()
 
 
 class AdminView(Protocol):

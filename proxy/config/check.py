@@ -1,7 +1,7 @@
 """What the keys of a configuration must be to each other, beyond the shape of each.
 
-The rule of this file: it opens nothing but the certificate file, and dials nothing.  Names and ports are outline.py's
-to compare, and what routes must be to each other is proxy.routing.check's.
+The rule of this file: it opens nothing but the files of certificates, and dials nothing.  Names and ports are
+outline.py's to compare, and what routes must be to each other is proxy.routing.check's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING
 
+from proxy.certificates import CertificateError, read_server_tls
 from proxy.config.environments import tell_environment
 from proxy.config.keys import check_key
 from proxy.config.store import check_store
@@ -57,6 +58,7 @@ def check_config(config: Config, problems: Problems) -> None:
 def _check_listeners(config: Config, problems: Problems) -> None:
     for listener in config.listener:
         _check_allow(listener, problems)
+        _check_tls(listener, problems)
     admin = config.admin.bind
     if not admin.is_loopback:
         problem = f"{admin} can be reached from other machines, and the login would cross the network in plain text"
@@ -68,6 +70,17 @@ def _check_allow(listener: Listener, problems: Problems) -> None:
         problem = f"is missing: whoever reaches {listener.bind} would speak to RapidSOS as you"
         fix = 'add the networks of your clients, such as allow = ["10.20.0.0/16"], or bind to 127.0.0.1'
         problems.add(f"listener[{listener.name}].allow", problem, fix)
+
+
+def _check_tls(listener: Listener, problems: Problems) -> None:
+    """Refuse files that no handshake could be made with."""
+    tls = listener.tls
+    if tls is None or (tls.key_password is not None and not tls.key_password.reveal()):  # told of, where it was read
+        return
+    try:
+        read_server_tls(tls)
+    except CertificateError as error:
+        problems.add(f"listener[{listener.name}].tls.{error.key}", error.problem, error.fix)
 
 
 def _check_grant(key: str, credential: Credential, problems: Problems) -> None:
@@ -114,12 +127,12 @@ def _check_logins(config: Config, problems: Problems) -> None:
     by_login = {name for name, credential in config.credential.items() if credential.from_client == "basic"}
     routes = [route for route in config.route if route.credential in by_login]
     for listener in config.listener:
-        if listener.allow_plain_http or listener.bind.is_loopback:
+        if listener.allow_plain_http or listener.bind.is_loopback or listener.tls is not None:
             continue
         names = [route.name for route in routes if route.match.listener in {None, listener.name}]
         if names:
             problem = f"is false, and passwords for route {names[0]} would cross the network to it in clear"
-            fix = "set it to true if the network between may see them, or bind the listener to 127.0.0.1"
+            fix = "give the listener tls, or set it to true if the network between may see them, or bind to 127.0.0.1"
             problems.add(f"listener[{listener.name}].allow_plain_http", problem, fix)
 
 

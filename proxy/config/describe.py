@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from proxy.certificates import read_validity
 from proxy.config.store import parse_redis_url
 from proxy.config.units import build_age, build_size
 from proxy.http.authority import build_authority
@@ -13,7 +14,7 @@ from proxy.routing.origin import parse_url_origin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.config.models import Admin, Config, Credential, Listener, Match, Route, Store, TrafficLog
+    from proxy.config.models import Admin, Config, Credential, Listener, ListenerTLS, Match, Route, Store, TrafficLog
     from proxy.routing.origin import Origin
 
 _TOKEN = {
@@ -26,13 +27,20 @@ _UNSEALED = "none: whoever can write to the file can change it unseen"
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
 
-def describe(config: Config) -> str:
+def describe(config: Config, now: float) -> str:
     """Describe listeners, routes in order, credentials with the origin of each secret, the log, and what is dialled.
 
-    No secret is in it, and no secret is read for it.
+    No secret is in it, and no secret is read for it; certificates are.
+
+    Args:
+        config: Checked.
+        now: Seconds since the epoch, for how long certificates are still good.
     """
     sections: list[tuple[str, list[Sequence[str]]]] = [
-        ("Listeners", [*map(_describe_listener, config.listener), *_describe_admin(config.admin)]),
+        (
+            "Listeners",
+            [*(_describe_listener(listener, now) for listener in config.listener), *_describe_admin(config.admin)],
+        ),
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
         ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
         ("Tokens are kept", [*_describe_store(config.store)]),
@@ -49,16 +57,26 @@ def build_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))).rstrip()
 
 
-def _describe_listener(listener: Listener) -> Sequence[str]:
+def _describe_listener(listener: Listener, now: float) -> Sequence[str]:
     clients = ", ".join(map(str, listener.allow)) or "this machine only"
     names = f"as {', '.join(listener.names)}" if listener.names else ""
-    return listener.name, str(listener.bind), clients, names
+    if listener.tls is None:
+        return listener.name, f"http://{listener.bind}", clients, names
+    return listener.name, f"https://{listener.bind}", clients, names, _describe_tls(listener.tls, now)
+
+
+def _describe_tls(tls: ListenerTLS, now: float) -> str:
+    """Say how long the certificate is good, and who must have one too."""
+    validity = read_validity(tls)
+    trouble = validity.find_trouble(now)
+    words = f"certificate until {validity.until}" + (f": WARNING, it {trouble}" if trouble else "")
+    return words if tls.client_ca is None else f"{words}; clients must have one by {tls.client_ca}"
 
 
 def _describe_admin(admin: Admin) -> Iterator[Sequence[str]]:
-    yield "admin", str(admin.bind), "this machine only, with a login"
+    yield "admin", f"http://{admin.bind}", "this machine only, with a login"
     if admin.health_bind is not None:
-        yield "health", str(admin.health_bind), "whoever reaches it: live, ready and metrics, without a login"
+        yield "health", f"http://{admin.health_bind}", "whoever reaches it: live, ready and metrics, without a login"
 
 
 def _describe_route(route: Route) -> Sequence[str]:

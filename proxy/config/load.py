@@ -25,7 +25,7 @@ from proxy.config.profile import SOURCE, build_profile
 from proxy.config.salvage import mend_keys, salvage
 from proxy.config.secret import Secret
 from proxy.config.sources import Sources
-from proxy.config.translate import add_objections
+from proxy.config.translate import add_objections, build_key
 from proxy.routing.check import check_routes
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _PATHS = (
     ("store", "file"),
     ("store", "ca_file"),
 )
+_TLS_PATHS = ("certificate", "key", "client_ca")
 _MAY_BE_LITERAL = frozenset({"client_id", "username"})
 _CREDENTIAL_SECRETS = ("client_id", "client_secret", "username", "password")
 
@@ -160,6 +161,16 @@ def _resolve_paths(document: dict[str, Any], base: Path) -> None:
         table = document.get(section)
         if isinstance(table, dict) and isinstance(value := table.get(key), str) and value not in {"-", ""}:
             table[key] = str(base / value)
+    for _, tls in _find_tls(document):
+        tls |= {key: str(base / tls[key]) for key in _TLS_PATHS if isinstance(tls.get(key), str) and tls[key]}
+
+
+def _find_tls(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the table ``tls`` of each listener that has one, by its key."""
+    listeners = document.get("listener")
+    for place, listener in enumerate(listeners if isinstance(listeners, list | tuple) else ()):
+        if isinstance(listener, dict) and isinstance(tls := listener.get("tls"), dict):
+            yield build_key(document, ("listener", place, "tls")), tls
 
 
 def _read_secrets(document: dict[str, Any], sources: Sources, problems: Problems) -> None:
@@ -180,6 +191,7 @@ def _find_secrets(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         ("outbound", document.get("outbound"), ("username", "password")),
         ("admin", document.get("admin"), ("password",)),
         ("store", document.get("store"), ("username", "password", "key")),
+        *((key, tls, ("key_password",)) for key, tls in _find_tls(document)),
     ]
     if isinstance(traffic_log := document.get("traffic_log"), dict):
         places.append(("traffic_log.seal", traffic_log.get("seal"), ("key",)))

@@ -46,6 +46,19 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+class ListenerTLS(Model):
+    """How clients speak https to a listener."""
+
+    certificate: str
+    """PEM file: the listener's certificate first, behind it those that signed it."""
+    key: str
+    """PEM file of the private key; may be the same file."""
+    key_password: Secret | None = None
+    """The passphrase of the key."""
+    client_ca: str | None = None
+    """PEM file of authorities: clients must have a certificate by one of them; None asks for none."""
+
+
 class Listener(Model):
     """One address that clients connect to."""
 
@@ -57,6 +70,8 @@ class Listener(Model):
     """Client networks; loopback only when empty."""
     names: HostNames = ()
     """Host names that clients may use for this listener, beyond addresses, local names and routed hosts."""
+    tls: ListenerTLS | None = None
+    """Makes it speak https; None is plain http."""
     allow_plain_http: StrictBool = False
     """Whether persons' passwords may come here in clear (``from_client = "basic"``)."""
     allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_web_origin)], ...] = ()
@@ -279,7 +294,7 @@ class Timeouts(Model):
     """Seconds; none of them bounds a whole exchange, as ``deadline`` of a route does."""
 
     head: Seconds = 20.0
-    """From a request's first byte to the end of its head."""
+    """From a request's first byte to the end of its head; also a client's TLS handshake."""
     idle: Seconds = 75.0
     """A client connection without a request."""
     body: Seconds = 30.0
@@ -287,7 +302,7 @@ class Timeouts(Model):
     connect: Seconds = 5.0
     """To an upstream: DNS and TCP."""
     tls: Seconds = 5.0
-    """The TLS handshake."""
+    """The TLS handshake with it."""
     first_byte: Seconds = 25.0
     """From the end of the request to the answer's head."""
     silence: Seconds = 60.0

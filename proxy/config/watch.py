@@ -1,4 +1,4 @@
-"""Files of secrets, looked at for changes while the proxy runs.
+"""Files of secrets and certificates, looked at for changes while the proxy runs.
 
 The rule of this file: it all happens in a thread that nothing waits for, since a network file system may hang; and a
 file is read when it has stopped changing, so that half a secret, or the nothing that an editor leaves for a moment, is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -20,14 +20,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from proxy.config.places import File
-    from proxy.config.secret import Place, Secret
+    from proxy.config.secret import Secret
 
 LOOK_S = 0.5
 """Seconds between two looks; a file that is the same at two looks in a row has stopped changing."""
 _NEVER = Stamp(0, 0, -1, 0, 0)
 """Of no file, so that the first looks read: it may have changed between the start and the first of them."""
 
+Key_co = TypeVar("Key_co", covariant=True)
+Found_co = TypeVar("Found_co", covariant=True)
+Key = TypeVar("Key")
+Found = TypeVar("Found")
+
 log = structlog.get_logger(__name__)
+
+
+class Watched(Protocol[Key_co, Found_co]):
+    """What is looked at."""
+
+    @property
+    def key(self) -> Key_co:
+        """What it is told of by."""
+        ...
+
+    def look(self) -> Found_co | None:
+        """Look once; return what is new, if anything is."""
+        ...
 
 
 class Complaint:
@@ -56,7 +74,7 @@ class WatchedFile:
 
     def __init__(self, file: File, secret: Secret, keys: Sequence[str]) -> None:
         """Compare with ``secret``, which the file held when the configuration was loaded."""
-        self.file = file
+        self.key = file
         self._secret = secret
         self._seen: Stamp | None = _NEVER
         self._read: Stamp | None = _NEVER
@@ -64,16 +82,16 @@ class WatchedFile:
 
     def look(self) -> Secret | None:
         """Look once; return the new secret, if there is one."""
-        stamp = self.file.stamp()
+        stamp = self.key.stamp()
         is_steady, self._seen = stamp == self._seen, stamp
         if not is_steady or (stamp == self._read and not self._complaint.is_open):
             return None
         try:
-            secret = self.file.read()
+            secret = self.key.read()
         except SourceError as error:
             self._complaint.unreadable(error)
             return None
-        if self.file.stamp() != stamp:  # written to meanwhile: what was read may be half of it
+        if self.key.stamp() != stamp:  # written to meanwhile: what was read may be half of it
             return None
         self._read = stamp
         self._complaint.readable(secret.origin)
@@ -83,13 +101,13 @@ class WatchedFile:
         return secret
 
 
-class FileWatch:
+class FileWatch(Generic[Key, Found]):
     """The thread that looks."""
 
     def __init__(
         self,
-        files: Sequence[WatchedFile],
-        tell: Callable[[Mapping[Place, Secret]], None],
+        files: Sequence[Watched[Key, Found]],
+        tell: Callable[[Mapping[Key, Found]], None],
         loop: AbstractEventLoop,
     ) -> None:
         """Prepare.
@@ -107,7 +125,7 @@ class FileWatch:
     def start(self) -> None:
         """Begin to look; without files there is nothing to do."""
         if self._files:
-            threading.Thread(target=self._run, name="secret files", daemon=True).start()
+            threading.Thread(target=self._run, name="watched files", daemon=True).start()
 
     def stop(self) -> None:
         """Look no more; the thread is not waited for."""
@@ -115,15 +133,15 @@ class FileWatch:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
-            changed: dict[Place, Secret] = {}
+            changed: dict[Key, Found] = {}
             for watched in self._files:
                 try:
-                    secret = watched.look()
+                    found = watched.look()
                 except Exception:  # one file that breaks the rules must not end the looks at the others
-                    log.exception("secret.watch_broke", file=str(watched.file.path))
+                    log.exception("file.watch_broke", watched=str(watched.key))
                 else:
-                    if secret is not None:
-                        changed[watched.file] = secret
+                    if found is not None:
+                        changed[watched.key] = found
             if changed:
                 with contextlib.suppress(RuntimeError):  # the loop has ended, and the proxy with it
                     self._loop.call_soon_threadsafe(self._tell, changed)

@@ -1,4 +1,4 @@
-"""The proxy's own ports: free, held by this very proxy, or taken by another program.
+"""The proxy's own ports: free, held by this very proxy, or taken by another program; and their certificates.
 
 The rule of this file: whoever holds a port is asked for something that it refuses: TRACE, which goes nowhere.
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from proxy.certificates import CertificateError, read_validity
 from proxy.doctor.check import Result
 from proxy.doctor.finding import Whose
 from proxy.http.problem import PROXY_NAME, TYPE_PREFIX
 from proxy.relay.listener import build_bind_error
+from proxy.threads import in_thread
 
 if TYPE_CHECKING:
+    from proxy.config.models import ListenerTLS
     from proxy.config.units import SocketAddress
     from proxy.doctor.finding import Finding, Place
 
@@ -36,6 +41,18 @@ async def check_port(place: Place, address: SocketAddress) -> Result:
         return Result((place.failed(refused.problem, refused.fix, Whose.MACHINE),))
     server.close()
     return Result((place.ok(f"{address} is free; the proxy is not running there"),))
+
+
+async def check_certificate(place: Place, tls: ListenerTLS) -> Result:
+    """Look whether a listener's certificate is good, and will be next week."""
+    try:
+        validity = await in_thread(partial(read_validity, tls), name="certificate")
+    except CertificateError as error:  # it could be read when the configuration was
+        return Result((place.failed(error.problem, error.fix, Whose.CONFIGURATION),))
+    if (trouble := validity.find_trouble(time.time())) is not None:
+        fix = "renew it, and put the new one into the same file"
+        return Result((place.warning(f"{tls.certificate} {trouble}", fix, Whose.CONFIGURATION),))
+    return Result((place.ok(f"{tls.certificate} is good until {validity.until}"),))
 
 
 async def _tell_holder(place: Place, address: SocketAddress) -> Finding:

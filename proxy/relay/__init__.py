@@ -2,6 +2,8 @@
 
 listener   the sockets that clients connect to
 client     one client's connection: requests in, answers out
+secure     TLS between a socket and a client's connection
+handshakes  those that failed: counted all, told of in measure
 transfer   one exchange under way: token, connection, request, answer, and every way it can end
 asking     the request's way to the upstream, and what is kept of it for a second try
 answering  the answer's way to the client, or one of our own

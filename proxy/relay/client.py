@@ -8,12 +8,22 @@ ambiguous ends the connection: nobody can tell where the next request would begi
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from proxy.errors import BodyTooLarge, ClientError, ClientTimeout, Draining, ExchangeError, HeadTooLarge, InternalError
-from proxy.exchange import CLIENT_LEFT
+from proxy.errors import (
+    BodyTooLarge,
+    ClientError,
+    ClientTimeout,
+    Draining,
+    ExchangeError,
+    HeadTooLarge,
+    InternalError,
+    Malformed,
+)
+from proxy.exchange import CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import parse_request_head
 from proxy.http.scan import HeadScanner, skip_empty_lines
@@ -44,6 +54,7 @@ class ClientConnection(asyncio.Protocol):
         "_address",
         "_body",
         "_buffer",
+        "_certificate",
         "_deadline",
         "_eof",
         "_has_begun",
@@ -68,6 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", None)
         self._wire = cast("Wire", None)
         self._address = ""
+        self._certificate: str | None = None
         self._buffer = b""
         self._scanner = HeadScanner(relay.limits)
         self._body: BodyReader = NO_BODY
@@ -87,7 +99,12 @@ class ClientConnection(asyncio.Protocol):
         state = repr(self._transfer) if self._transfer else "lingering" if self._is_lingering else "idle"
         return f"<ClientConnection {self._address} {state}>"
 
-    # What asyncio calls.
+    @property
+    def address(self) -> str:
+        """The client's, without its port; empty before there is one."""
+        return self._address
+
+    # What asyncio calls, or TLS in its place.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection; one that may not be here, or is one too many, is refused before a byte is read."""
@@ -99,12 +116,33 @@ class ClientConnection(asyncio.Protocol):
             return
         self._address = peer[0]
         self._started = self._relay.clock()
-        self._deadline = self._started + self._relay.timeouts.head
+        is_secure = transport.get_extra_info("sslcontext") is not None
+        self._deadline = math.inf if is_secure else self._started + self._relay.timeouts.head
         try:
             if not self._relay.arrive(self, self._listener, self._address):
                 self._transport.abort()
         except ExchangeError as error:
-            self._refuse(error)
+            if is_secure:
+                self._turn_away(error)
+            else:
+                self._refuse(error)
+
+    def secured(self, certificate: str | None) -> None:
+        """Begin to wait for requests: the handshake below is done, and was its own time limit's.
+
+        Args:
+            certificate: Whose the client's is; None where it has shown none.
+        """
+        self._certificate = certificate
+        self._started = self._relay.clock()
+        self._deadline = self._started + self._relay.timeouts.head
+
+    def refuse_plain_http(self, received: int) -> None:
+        """Refuse a request without TLS on a listener that has it, in plain text, after so many bytes of it."""
+        exchange = self._open_exchange()
+        exchange.bytes_in = received
+        detail = "plain HTTP came to a listener of TLS; change http:// to https:// in the client's URLs"
+        self._refuse(Malformed(detail), exchange)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""
@@ -218,7 +256,7 @@ class ClientConnection(asyncio.Protocol):
             end = self._scanner.find_end(data)
             if end < 0:
                 return data, False
-            exchange = self._relay.open_exchange(self._listener, self._address, self._started)
+            exchange = self._open_exchange()
             body = self._read_head(exchange, data[:end])
             payload, rest = body.feed(data[end:])
             self._check_size(len(payload))
@@ -231,6 +269,11 @@ class ClientConnection(asyncio.Protocol):
         self._transfer = transfer = Transfer(self._relay, self, exchange, body)
         transfer.start(done=body.is_complete)
         return rest, True
+
+    def _open_exchange(self) -> Exchange:
+        exchange = self._relay.open_exchange(self._listener, self._address, self._started)
+        exchange.client_cert = self._certificate
+        return exchange
 
     def _note_beginning(self, data: bytes) -> None:
         """From a request's first byte on its head has a time limit; empty lines are none of it."""
@@ -369,14 +412,24 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, error: ExchangeError, exchange: Exchange | None = None) -> None:
         """Answer what cannot become a transfer, and close."""
         if exchange is None:
-            exchange = self._relay.open_exchange(self._listener, self._address, self._started)
+            exchange = self._open_exchange()
         self._buffer = b""
         self._transfer = transfer = Transfer(self._relay, self, exchange, NO_BODY)
         transfer.fail(error)
 
+    def _turn_away(self, error: ExchangeError) -> None:
+        """Close without a word, which could only be said after a handshake; the record has it."""
+        exchange = self._open_exchange()
+        error.__context__ = error.__cause__ = None
+        exchange.error = error.with_traceback(None)
+        exchange.outcome = REFUSED
+        exchange.ended = self._relay.clock()
+        self._relay.exchange_closed(exchange, None)
+        self._transport.abort()
+
     def _record_half_a_head(self) -> None:
         """Leave a record of a client that closed before its head was whole."""
-        exchange = self._relay.open_exchange(self._listener, self._address, self._started)
+        exchange = self._open_exchange()
         exchange.bytes_in = len(self._buffer)
         exchange.outcome = CLIENT_LEFT
         exchange.ended = self._relay.clock()

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import ConfigError
 from proxy.relay.client import ClientConnection
+from proxy.relay.secure import SecureConnection
 
 if TYPE_CHECKING:
+    import ssl
+
     from proxy.config.models import Listener
     from proxy.config.units import SocketAddress
+    from proxy.relay.handshakes import Handshakes
     from proxy.relay.relay import Relay
 
 BACKLOG = 1024
@@ -27,13 +32,15 @@ class ListeningSocket:
 
     Attributes:
         name: The listener's.
+        scheme: ``http`` or ``https``.
         host: Address it is bound to.
         port: The port it has; of use where the configuration asked for port 0.
     """
 
-    def __init__(self, name: str, address: SocketAddress, server: asyncio.Server) -> None:
+    def __init__(self, name: str, address: SocketAddress, server: asyncio.Server, *, scheme: str) -> None:
         """Wrap a server that has its address, and does not listen yet."""
         self.name = name
+        self.scheme = scheme
         self.host = address.host
         self.port: int = server.sockets[0].getsockname()[1]
         self._address = address
@@ -47,7 +54,7 @@ class ListeningSocket:
     def url(self) -> str:
         """The base URL for clients on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
     async def listen(self) -> None:
         """Start to accept connections.
@@ -65,8 +72,27 @@ class ListeningSocket:
         self._server.close()
 
 
-async def bind(listener: Listener, relay: Relay) -> ListeningSocket:
+class Security(Protocol):
+    """What a listener's handshakes are made with."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For the next connection."""
+        ...
+
+    @property
+    def handshakes(self) -> Handshakes:
+        """Is told of those that fail."""
+        ...
+
+
+async def bind(listener: Listener, relay: Relay, security: Security | None = None) -> ListeningSocket:
     """Take the address of a listener; nobody can connect before it is told to ``listen``.
+
+    Args:
+        listener: Its name and address.
+        relay: What it serves.
+        security: Makes it speak TLS; None is plain HTTP.
 
     Raises:
         ConfigError: If the address cannot be bound.
@@ -74,7 +100,7 @@ async def bind(listener: Listener, relay: Relay) -> ListeningSocket:
     address = listener.bind
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(relay, listener.name),
+            partial(_build_connection, relay, listener.name, security),
             address.host,
             address.port,
             backlog=BACKLOG,
@@ -82,7 +108,14 @@ async def bind(listener: Listener, relay: Relay) -> ListeningSocket:
         )
     except OSError as error:
         raise build_bind_error(_name_key(listener.name), address, error) from error
-    return ListeningSocket(listener.name, address, server)
+    return ListeningSocket(listener.name, address, server, scheme="http" if security is None else "https")
+
+
+def _build_connection(relay: Relay, listener: str, security: Security | None) -> ClientConnection | SecureConnection:
+    client = ClientConnection(relay, listener)
+    if security is None:
+        return client
+    return SecureConnection(client, security.context, security.handshakes, relay.timeouts.head)
 
 
 def _name_key(listener: str) -> str:

@@ -100,7 +100,7 @@ class RecordBuilder:
             "listener": exchange.listener,
             "client": exchange.client,
             "user": self._mask_user(exchange),
-            "client_cert": None,
+            "client_cert": exchange.client_cert,
             "route": exchange.route,
             "credential": exchange.credential,
             "request": request,

@@ -79,6 +79,7 @@ BANDS = {
         "proxy.traffic.verify",
     ),
     IO: (
+        "proxy.certificates",
         "proxy.config",
         "proxy.descriptors",
         "proxy.lock",
@@ -100,6 +101,7 @@ BANDS = {
         "proxy.demo",
         "proxy.doctor",
         "proxy.logs",
+        "proxy.renewal",
         "proxy.rotation",
         "proxy.service",
         "proxy.simulate",

@@ -169,7 +169,7 @@ def test_check_describes_the_built_in_profile(run):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(
-        "The built-in profile is sound.\n\nListeners\n  cad    127.0.0.1:8080  this machine only\n"
+        "The built-in profile is sound.\n\nListeners\n  cad    http://127.0.0.1:8080  this machine only\n"
     )
     assert (
         "  ingress    /ingress/                  ->  https://api-sandbox.rapidsos.com  without /ingress  as core\n"

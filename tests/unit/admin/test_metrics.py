@@ -15,6 +15,7 @@ from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.relay.breaker import BreakerStatus
 from proxy.relay.pool import PoolSnapshot
+from proxy.renewal import CertificateStatus
 from proxy.tokens.store import StoreStatus
 from proxy.tokens.token import TokenFetch
 
@@ -236,3 +237,12 @@ def test_every_family_has_the_prefix_and_a_help_text(healthy_proxy):
     assert all(family.name.startswith(PREFIX) for family in families)
     assert all(family.documentation.endswith(".") for family in families)
     assert len({family.name for family in families}) == len(families)
+
+
+def test_listeners_of_tls(scrape, healthy_proxy):
+    """When the certificate ends, and the handshakes that failed, by reason."""
+    certificate = CertificateStatus("cad", 2e9, {"timeout": 3})
+    healthy_proxy.change(certificates=(certificate,))
+
+    assert scrape("listener_certificate_not_after_seconds", listener="cad") == 2e9
+    assert scrape("listener_handshake_failures_total", listener="cad", reason="timeout") == 3

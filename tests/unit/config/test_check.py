@@ -397,6 +397,41 @@ def test_passwords_cross_no_network_in_clear_unless_told(refuse, build, sound):
     assert build(sound).listener[0].allow_plain_http
 
 
+@pytest.fixture
+def pair(tmp_path):
+    """Write certificate and key beside the configuration; return the table of a listener that has them."""
+    trustme.CA().issue_cert("cad.example").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
+    return {"certificate": "both.pem", "key": "both.pem"}
+
+
+def test_passwords_may_come_over_tls(build, sound, pair):
+    """They cross the network, and not in clear."""
+    persons(sound, from_client="basic")
+    sound["listener"][0] |= {"bind": "10.20.0.5:8443", "allow": ["10.20.0.0/16"], "tls": pair}
+
+    assert not build(sound).listener[0].allow_plain_http
+
+
+def test_files_of_tls_are_looked_at(refuse, sound, pair, tmp_path):
+    """Beside the configuration, by the listener's name."""
+    sound["listener"][0]["tls"] = pair | {"key": "other.pem"}
+
+    told = refuse(sound)
+
+    assert f"test.toml: listener[cad].tls.key: {tmp_path / 'other.pem'} cannot be read" in told
+
+
+def test_a_key_password_is_a_secret(refuse, build, sound, pair):
+    """In plain text it is refused; from a source it is read, and one that is not there is told of alone."""
+    sound["listener"][0]["tls"] = pair | {"key_password": "plain"}
+    assert "listener[cad].tls.key_password: is a secret in plain text" in refuse(sound)
+    sound["listener"][0]["tls"] = pair | {"key_password": {"env": "NONE"}}
+    assert "listener[cad].tls.key_password: env NONE is not set" in refuse(sound)
+    sound["listener"][0]["tls"] = pair | {"key_password": SECRET}
+
+    assert build(sound).listener[0].tls.key_password.origin == "env CORE_SECRET"
+
+
 def test_users_have_their_secrets_read(build, sound):
     """Each from its own source."""
     persons(sound, from_client="header:X-Dispatcher", users=ALICE, clients=["127.0.0.0/8"])

@@ -1,8 +1,13 @@
 """A configuration in words."""
 
 import base64
+from datetime import UTC, datetime
+
+import trustme
 
 from proxy.config.describe import build_table, describe
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
 
 
 def test_columns_are_as_wide_as_their_widest_cell():
@@ -30,10 +35,10 @@ def test_everything_that_will_happen_is_told_and_no_secret(build, sound):
     )
     sound["route"][-1] |= {"methods": ["GET"], "paths": ["/lis/v1", "/lis/v2"], "deadline": "20s"}
 
-    told = describe(build(sound))
+    told = describe(build(sound), NOW)
 
-    assert "  cad    127.0.0.1:8080  this machine only\n" in told
-    assert "  desk   10.0.0.5:80     10.0.0.0/8                       as cad.example\n" in told
+    assert "  cad    http://127.0.0.1:8080  this machine only\n" in told
+    assert "  desk   http://10.0.0.5:80     10.0.0.0/8                       as cad.example\n" in told
     assert (
         "cad.example/lis/ on desk by GET/POST from 10.1.0.0/16 with X-Agency: north  ->  https://lis.example:8443"
         in told
@@ -51,10 +56,24 @@ def test_the_admin_listeners_are_told(build, sound):
     """Who can reach which."""
     sound["admin"] = {"health_bind": "10.0.0.5:9091"}
 
-    told = describe(build(sound))
+    told = describe(build(sound), NOW)
 
-    assert "  admin   127.0.0.1:9090  this machine only, with a login\n" in told
-    assert "  health  10.0.0.5:9091   whoever reaches it: live, ready and metrics, without a login\n" in told
+    assert "  admin   http://127.0.0.1:9090  this machine only, with a login\n" in told
+    assert "  health  http://10.0.0.5:9091   whoever reaches it: live, ready and metrics, without a login\n" in told
+
+
+def test_a_listener_of_tls_is_told_with_the_end_of_its_certificate(build, sound, tmp_path):
+    """And that its clients need one; what is near its end is a warning."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("cad.example", not_after=datetime(2026, 12, 1, tzinfo=UTC))
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    sound["listener"][0]["tls"] = {"certificate": "both.pem", "key": "both.pem", "client_ca": "ca.pem"}
+
+    told = describe(build(sound), NOW)
+
+    assert "  cad    https://127.0.0.1:8080  this machine only" in told
+    assert "certificate until 2026-12-01: WARNING, it expires in 7 days; clients must have one by " in told
 
 
 def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
@@ -62,7 +81,7 @@ def test_what_goes_through_a_corporate_proxy_is_told_so(build, sound):
     sound["outbound"] = {"proxy": "http://proxy.example:3128"}
     sound["route"][0]["upstream"] = "http://127.0.0.1:9911"
 
-    told = describe(build(sound))
+    told = describe(build(sound), NOW)
 
     assert "  api-sandbox.rapidsos.com:443 through http://proxy.example:3128" in told
     assert told.splitlines()[-2:] == [
@@ -75,7 +94,7 @@ def test_the_seal_is_told_by_where_its_key_is(build, sound):
     """The key itself is nowhere."""
     key = "00" * 31 + "01"
     sound["traffic_log"] = {"path": "/var/log/traffic.jsonl", "seal": {"key": {"env": "SEAL_KEY"}}}
-    told = describe(build(sound, {"CORE_SECRET": "s3cret-value", "SEAL_KEY": key}))
+    told = describe(build(sound, {"CORE_SECRET": "s3cret-value", "SEAL_KEY": key}), NOW)
 
     assert "  seal                       each line, with the key of env SEAL_KEY\n" in told
     assert key not in told
@@ -83,7 +102,7 @@ def test_the_seal_is_told_by_where_its_key_is(build, sound):
 
 def test_the_traffic_log_is_told(build, sound):
     """Where it goes, what of tokens, bodies and fields stands in it, and for how long; what gives way when it fails."""
-    by_default = describe(build(sound))
+    by_default = describe(build(sound), NOW)
     sound["traffic_log"] = {
         "path": "/var/log/traffic.jsonl",
         "token": "fingerprint",
@@ -93,7 +112,7 @@ def test_the_traffic_log_is_told(build, sound):
         "rotate": {"size": "512 MiB", "age": "12h"},
         "retain": "30d",
     }
-    told = describe(build(sound))
+    told = describe(build(sound), NOW)
 
     assert by_default.partition("Traffic log\n")[2].partition("\n\n")[0].splitlines() == [
         "  to                         standard output",
@@ -119,8 +138,8 @@ def test_where_tokens_are_kept_is_told(build, sound):
     environ = {"CORE_SECRET": "s3cret-value", "STORE_KEY": base64.b64encode(bytes(32)).decode()}
     store = {"redis": "rediss://redis.example/1", "key": {"env": "STORE_KEY"}}
 
-    assert "Tokens are kept\n  in memory\n" in describe(build(sound))
-    told = describe(build(sound | {"store": store}, environ))
+    assert "Tokens are kept\n  in memory\n" in describe(build(sound), NOW)
+    told = describe(build(sound | {"store": store}, environ), NOW)
 
     assert "  in rediss://redis.example/1  encrypted\n" in told
     assert "key: env STORE_KEY" in told

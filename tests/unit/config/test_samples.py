@@ -16,6 +16,7 @@ from proxy.config.models import (
     DeadToken,
     Limits,
     Listener,
+    ListenerTLS,
     Match,
     Model,
     Outbound,
@@ -37,6 +38,7 @@ ENVIRON = {
 }
 TABLES = [
     (Listener, lambda document: document["listener"][0]),
+    (ListenerTLS, lambda document: document["listener"][0]["tls"]),
     (Credential, lambda document: document["credential"]["core"]),
     (User, lambda document: document["credential"]["dispatchers"]["users"]["alice"]),
     (Route, lambda document: document["route"][0]),
@@ -123,7 +125,11 @@ def test_every_section_stands_in_the_annotated_file(text):
     assert set(tomllib.loads(text)) == set(Config.model_fields)
 
 
-@pytest.mark.parametrize(("model", "find"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("model", "find"),
+    [table for table in TABLES if table[0] is not ListenerTLS],  # hidden whole: its files would have to be there
+    ids=lambda value: getattr(value, "__name__", ""),
+)
 def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, model, find):
     """What the file says is what the program does without it; a hidden key is one whose default is nothing."""
     shown, config = find(tomllib.loads(text)), load("proxy.toml")

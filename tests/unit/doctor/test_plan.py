@@ -45,6 +45,17 @@ def plan():
     return plan
 
 
+async def test_a_certificate_is_looked_at(plan):
+    """Where a listener has one."""
+    listener = {"name": "cad", "bind": "127.0.0.1:8443", "tls": {"certificate": "c.pem", "key": "k.pem"}}
+
+    assert (await plan([], listener=[listener]))["This machine"] == [
+        "listener cad",
+        "listener admin",
+        "certificate cad",
+    ]
+
+
 async def test_each_host_is_looked_at_once(plan):
     """However many routes lead there; tokens and questions stand with their host, the clock last."""
     core, edx = {"upstream": CORE, "credential": "core"}, {"upstream": EDX, "credential": "edx"}

@@ -25,6 +25,7 @@ def test_the_whole_record(make_exchange):
         answer_fields=("Content-Type: application/json",),
         answer='{"é": 1}'.encode(),
     )
+    exchange.client_cert = "CN=cad 7"
 
     record = build(exchange)
 
@@ -38,7 +39,7 @@ def test_the_whole_record(make_exchange):
             "listener": "cad",
             "client": "10.20.0.7",
             "user": None,
-            "client_cert": None,
+            "client_cert": "CN=cad 7",
             "route": "egress",
             "credential": "core",
             "request": {

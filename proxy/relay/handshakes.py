@@ -1,0 +1,124 @@
+"""Handshakes that failed on one listener: counted all, and told of as often as a person can read.
+
+The rule of this file: nothing fails in silence, and nobody fills the log.  A client is told of once a minute for each
+reason; what is between is counted, in the metric and in the next line.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from proxy.http.authority import find_share
+from proxy.tls import TOO_OLD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUIET_S: Final = 60.0
+"""Seconds before one client's failure for one reason is told of again."""
+MOST_TOLD: Final = 100
+"""Lines in that time, for all clients and reasons together."""
+_REFUSES_OURS = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+_NOTHING_COMMON = TOO_OLD | {"NO_SHARED_CIPHER", "NO_SUITABLE_SIGNATURE_ALGORITHM", "VERSION_TOO_LOW"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a handshake came to nothing.
+
+    Attributes:
+        reason: A word for metrics.
+        problem: What was found.
+        fix: The next step.
+    """
+
+    reason: str
+    problem: str
+    fix: str
+
+
+NOT_TLS = Failure(
+    "not_tls", "what it sent is neither TLS nor HTTP", "find out what is on that machine that speaks to this port"
+)
+LEFT = Failure(
+    "left",
+    "it closed in the middle of the handshake",
+    "it may not trust the listener's certificate: give it the authority's certificate, or look into its own log",
+)
+TOO_SLOW = Failure(
+    "timeout",
+    "it did not finish the handshake in time",
+    "see whether it is well, and the network to it; timeouts.head is how long it has",
+)
+
+
+def explain_failure(error: ssl.SSLError) -> Failure:
+    """Explain OpenSSL's reason for giving a handshake up."""
+    reason = error.reason or "unknown"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        fix = "give it a certificate that an authority in tls.client_ca has signed and that has not expired"
+        return Failure("client_certificate", f"its certificate was not accepted: {error.verify_message}", fix)
+    if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        fix = "give it a certificate by an authority in tls.client_ca, or remove tls.client_ca"
+        return Failure("no_client_certificate", "it showed no certificate", fix)
+    if reason in _REFUSES_OURS:
+        fix = "give it the certificate of the authority that signed the listener's, and use a name that stands in it"
+        return Failure("certificate_refused", f"it refused the listener's certificate ({reason})", fix)
+    if reason in _NOTHING_COMMON:
+        fix = "update it: TLS 1.2 is the least; or have it speak plain http to another listener"
+        return Failure("nothing_common", f"it offers nothing that may be used ({reason})", fix)
+    if "_ALERT_" in reason:
+        return Failure("gave_up", f"it gave up ({reason})", "its own log says why")
+    fix = "compare what it offers with what `openssl s_client -connect` shows of this port"
+    return Failure("other", f"TLS failed ({reason})", fix)
+
+
+class Handshakes:
+    """The failures of one listener.
+
+    Attributes:
+        failures: How many, by reason, since the start.
+    """
+
+    def __init__(self, listener: str, clock: Callable[[], float]) -> None:
+        """Begin with none; ``clock`` gives monotonic seconds."""
+        self.failures: Counter[str] = Counter()
+        self._listener = listener
+        self._clock = clock
+        self._told_at: dict[tuple[str, str], float] = {}
+        self._untold = 0
+
+    def fail(self, client: str, failure: Failure) -> None:
+        """Count a failure of the client at an address, and tell of it unless that was done a moment ago."""
+        self.failures[failure.reason] += 1
+        now = self._clock()
+        self._told_at = {key: at for key, at in self._told_at.items() if now - at < QUIET_S}
+        key = (find_share(client), failure.reason)
+        if key in self._told_at or len(self._told_at) >= MOST_TOLD:
+            self._untold += 1
+            return
+        self._told_at[key] = now
+        untold, self._untold = self._untold, 0
+        log.warning(
+            "handshake.failed",
+            listener=self._listener,
+            client=client,
+            reason=failure.reason,
+            problem=failure.problem,
+            fix=failure.fix,
+            untold_before=untold,
+        )

@@ -1,0 +1,191 @@
+"""Certificates of listeners that are renewed while the proxy runs: noticed, checked, and used for new connections.
+
+The rule of this file: a listener always has a certificate that works.  New files that cannot be used leave the old ones
+in service, with an error that says the fix; connections that are open stay with what they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from proxy.certificates import DAY_S, CertificateError, read_server_tls
+from proxy.config.places import File
+from proxy.config.watch import FileWatch
+from proxy.errors import ConfigError
+from proxy.relay.handshakes import Handshakes
+from proxy.tasks import Tasks
+from proxy.threads import in_thread
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from proxy.certificates import ServerTLS
+    from proxy.config.models import Listener, ListenerTLS
+    from proxy.config.places import Stamp
+
+FIX = "renew it, and put the new one into the same file: it is used within a second, without a restart"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """One listener's TLS at one moment.
+
+    Attributes:
+        listener: Its name.
+        not_after: End of the certificate in use, in seconds since the epoch.
+        failures: Handshakes that failed, by reason.
+    """
+
+    listener: str
+    not_after: float
+    failures: Mapping[str, int]
+
+
+class Security:
+    """What one listener's handshakes are made with at present.
+
+    Attributes:
+        handshakes: Those that failed.
+    """
+
+    def __init__(self, name: str, tls: ServerTLS) -> None:
+        """Use this, until another takes its place."""
+        self.name = name
+        self.tls = tls
+        self.handshakes = Handshakes(name, time.monotonic)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For the next connection."""
+        return self.tls.context
+
+    def status(self) -> CertificateStatus:
+        """Return the state now."""
+        return CertificateStatus(self.name, self.tls.validity.not_after, dict(self.handshakes.failures))
+
+
+class WatchedCertificate:
+    """The files of one listener's TLS, and the state in which they were last read."""
+
+    def __init__(self, listener: str, tls: ListenerTLS, used: tuple[Stamp | None, ...]) -> None:
+        """Compare with the states that the files had before what is used was read."""
+        self.key = listener
+        self._tls = tls
+        self._seen = self._read = used
+
+    def look(self) -> ServerTLS | None:
+        """Look once; return what new connections are to use, if that has changed.
+
+        The files are read when all of them have stopped changing: certificate and key come one after the other.
+        """
+        stamps = stamp_files(self._tls)
+        is_steady, self._seen = stamps == self._seen, stamps
+        if not is_steady or stamps == self._read:
+            return None
+        try:
+            found = read_server_tls(self._tls)
+        except CertificateError as error:
+            if stamp_files(self._tls) == stamps:  # else it was read while it was written
+                self._read = stamps
+                self._complain(error)
+            return None
+        if stamp_files(self._tls) != stamps:
+            return None
+        self._read = stamps
+        return found
+
+    def _complain(self, error: CertificateError) -> None:
+        key = f"listener[{self.key}].tls.{error.key}"
+        log.error("certificate.unusable", key=key, problem=error.problem, fix=error.fix, used="the old one")
+
+
+class Renewal:
+    """Keeps the certificates of all listeners as their files have them."""
+
+    def __init__(self, listeners: Sequence[Listener], wall: Callable[[], float] = time.time) -> None:
+        """Prepare; nothing is read before ``start``.
+
+        Args:
+            listeners: Of the configuration.
+            wall: Gives seconds since the epoch.
+        """
+        self._settings = {listener.name: tls for listener in listeners if (tls := listener.tls) is not None}
+        self._wall = wall
+        self._securities: dict[str, Security] = {}
+        self._tasks = Tasks()
+        self._watch: FileWatch[str, ServerTLS] | None = None
+
+    async def start(self) -> None:
+        """Read what there is, and begin to look for changes.
+
+        Raises:
+            ConfigError: If a listener's files cannot be used.
+        """
+        watched = []
+        for name, tls in self._settings.items():
+            stamps, found = await in_thread(partial(_read, name, tls), name=f"certificate of {name}")
+            self._securities[name] = Security(name, found)
+            watched.append(WatchedCertificate(name, tls, stamps))
+        self._watch = FileWatch(watched, self.take, asyncio.get_running_loop())
+        self._watch.start()
+        if watched:
+            _ = self._tasks.keep(self._warn_daily, name="certificates")
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._watch is not None:
+            self._watch.stop()
+        await self._tasks.stop()
+
+    def find(self, listener: str) -> Security | None:
+        """Return what a listener's handshakes are made with; None for one of plain HTTP."""
+        return self._securities.get(listener)
+
+    def statuses(self) -> Iterator[CertificateStatus]:
+        """Yield the state of each listener of TLS."""
+        return (security.status() for security in self._securities.values())
+
+    def take(self, read: Mapping[str, ServerTLS]) -> None:
+        """Use what was read for new connections."""
+        for name, tls in read.items():
+            security = self._securities[name]
+            security.tls = tls
+            log.info("certificate.renewed", listener=name, subject=tls.subject, until=tls.validity.until)
+            self._warn(security)
+
+    async def _warn_daily(self) -> None:
+        while True:
+            for security in self._securities.values():
+                self._warn(security)
+            await asyncio.sleep(DAY_S)
+
+    def _warn(self, security: Security) -> None:
+        validity = security.tls.validity
+        if (trouble := validity.find_trouble(self._wall())) is not None:
+            log.warning("certificate.expiring", listener=security.name, problem=trouble, until=validity.until, fix=FIX)
+
+
+def stamp_files(tls: ListenerTLS) -> tuple[Stamp | None, ...]:
+    """Return the state that each file is in now; None for one that cannot be looked at."""
+    paths = (tls.certificate, tls.key, tls.client_ca)
+    return tuple(File(Path(path)).stamp() for path in paths if path is not None)
+
+
+def _read(name: str, tls: ListenerTLS) -> tuple[tuple[Stamp | None, ...], ServerTLS]:
+    """Read, in a thread; the states are those before, so that a change meanwhile is seen at the first look."""
+    stamps = stamp_files(tls)
+    try:
+        return stamps, read_server_tls(tls)
+    except CertificateError as error:
+        where = f"listener[{name}].tls.{error.key}"
+        raise ConfigError(where, error.problem, error.fix) from error

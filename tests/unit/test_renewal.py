@@ -1,0 +1,135 @@
+"""Certificates that are renewed: when their files are read, and what becomes of those that cannot be used."""
+
+from datetime import UTC, datetime
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
+
+from proxy.config.models import ListenerTLS
+from proxy.config.places import File
+from proxy.errors import ConfigError
+from proxy.renewal import Renewal, WatchedCertificate, stamp_files
+
+AUTHORITY = trustme.CA()
+
+
+class Pair:
+    """The two files of a listener."""
+
+    def __init__(self, folder):
+        """Write a first pair."""
+        self.folder = folder
+        self.certificate, self.key = folder / "c.pem", folder / "k.pem"
+        self.key.touch(mode=0o600)
+        self.renew()
+
+    def issue(self):
+        """Issue another pair, and write neither."""
+        leaf = AUTHORITY.issue_cert("cad.example", not_after=datetime(2034, 1, 1, tzinfo=UTC))
+        return leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
+
+    def renew(self):
+        """Write another pair."""
+        certificate, key = self.issue()
+        self.certificate.write_bytes(certificate)
+        self.key.write_bytes(key)
+
+    def table(self, **more):
+        """Return the table ``tls``."""
+        return ListenerTLS(certificate=str(self.certificate), key=str(self.key), **more)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Return a pair of files that belong together."""
+    return Pair(tmp_path)
+
+
+def watch(tls):
+    """Watch the files as they are."""
+    return WatchedCertificate("cad", tls, stamp_files(tls))
+
+
+def test_nothing_is_read_while_nothing_changes(pair):
+    """A look is a stat."""
+    watched = watch(pair.table())
+
+    assert [watched.look() for _ in range(3)] == [None] * 3
+
+
+def test_a_new_pair_is_read_when_it_has_stopped_changing(pair):
+    """At the second look at which it is the same."""
+    watched = watch(pair.table())
+    pair.renew()
+    looks = [watched.look() for _ in range(3)]
+
+    assert looks[0] is None
+    assert looks[1].validity.until == "2034-01-01"
+    assert looks[2] is None
+
+
+def test_a_certificate_without_its_key_waits_for_it(pair):
+    """The old pair serves on; that is told once, with the fix, and the pair is used when it is whole."""
+    watched = watch(pair.table())
+    certificate, key = pair.issue()
+    pair.certificate.write_bytes(certificate)
+    with capture_logs() as logs:
+        looks = [watched.look() for _ in range(5)]
+    pair.key.write_bytes(key)
+
+    assert looks == [None] * 5
+    [told] = logs
+    assert (told["event"], told["key"], told["used"]) == (
+        "certificate.unusable",
+        "listener[cad].tls.key",
+        "the old one",
+    )
+    assert [watched.look() is None for _ in range(2)] == [True, False]
+
+
+def test_a_missing_file_is_told_once(pair):
+    """It may be on its way."""
+    watched = watch(pair.table())
+    pair.certificate.unlink()
+    with capture_logs() as logs:
+        looks = [watched.look() for _ in range(5)]
+    pair.renew()
+
+    assert looks == [None] * 5
+    assert [line["problem"].endswith("cannot be read (No such file or directory)") for line in logs] == [True]
+    assert [watched.look() is None for _ in range(2)] == [True, False]
+
+
+def test_a_new_key_may_have_a_new_passphrase(pair, tmp_path):
+    """Which is read together with it, from its source."""
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("first")
+    passphrase.chmod(0o600)
+    watched = watch(pair.table(key_password=File(passphrase).read()))
+    certificate, key = pair.issue()
+    pair.certificate.write_bytes(certificate)
+    pair.key.write_bytes(
+        serialization.load_pem_private_key(key, None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"second"),
+        )
+    )
+    passphrase.write_text("second")
+
+    assert [watched.look() is None for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("spoil", [lambda pair: pair.key.unlink(), lambda pair: pair.certificate.write_text("x")])
+async def test_a_start_without_a_usable_pair_is_refused(pair, spoil):
+    """By the key of the configuration."""
+    spoil(pair)
+    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    renewal = Renewal([listener])
+    with pytest.raises(ConfigError, match=r"listener\[cad\]\.tls\."):
+        await renewal.start()
+    await renewal.stop()
+
+    assert renewal.find("cad") is None
