@@ -112,7 +112,7 @@ def build_upstream_head(
         via: Our pseudonym (RFC 9110, section 7.6.3).
         chunked: Whether the body is framed in chunks; otherwise its Content-Length, if any, is passed on.
     """
-    lines = head.section.derive(_lines_to_upstream)
+    lines = head.section.derive(_lines_to_upstream if head.minor else _lines_of_an_old_client)
     if head.method == "OPTIONS" and "max-forwards" in head.names:
         lines = _MAX_FORWARDS.sub(_count_down, lines)
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
@@ -123,8 +123,16 @@ def build_upstream_head(
 
 
 def _lines_to_upstream(section: FieldSection) -> str:
-    named = connection_options(section) - FRAMING
-    return _join(section, named | {name for name in section.names if _is_ours_to_say(name)})
+    return _join(section, _not_to_upstream(section))
+
+
+def _lines_of_an_old_client(section: FieldSection) -> str:
+    """Leave out Expect as well: in HTTP/1.0 it means nothing (RFC 9110, section 10.1.1), and we send HTTP/1.1 on."""
+    return _join(section, _not_to_upstream(section) | {"expect"})
+
+
+def _not_to_upstream(section: FieldSection) -> frozenset[str]:
+    return (connection_options(section) - FRAMING) | {name for name in section.names if _is_ours_to_say(name)}
 
 
 def _is_ours_to_say(name: str) -> bool:
@@ -137,7 +145,9 @@ def _count_down(match: re.Match[str]) -> str:
     return f"{match[1]}{int(match[2]) - 1}\r\n"
 
 
-def build_client_head(head: ResponseHead, via: str, *, chunked: bool, connection: str | None) -> bytes:
+def build_client_head(
+    head: ResponseHead, via: str, *, chunked: bool, connection: str | None, date: str | None = None
+) -> bytes:
     """Build the head that goes to the client.
 
     Args:
@@ -145,10 +155,14 @@ def build_client_head(head: ResponseHead, via: str, *, chunked: bool, connection
         via: Our pseudonym.
         chunked: Whether the body is framed in chunks.
         connection: Value of Connection, None for no such field.
+        date: Value of Date where the upstream has sent none; whoever forwards such an answer must add it (RFC 9110,
+            section 6.6.1).
     """
     lines = head.section.derive(_lines_to_client if head.status != NO_CONTENT else _lines_without_length)
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
     closing = "" if connection is None else f"Connection: {connection}\r\n"
+    if date is not None:
+        lines += f"Date: {date}\r\n"
     return (
         f"HTTP/1.1 {head.status} {head.reason}\r\n{lines}Via: 1.{head.minor} {via}\r\n{coding}{closing}\r\n"
     ).encode("latin-1")

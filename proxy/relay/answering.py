@@ -7,6 +7,7 @@ until then the client can still be told in full what went wrong.
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import UpstreamProtocol
@@ -133,6 +134,7 @@ class Answering:
             self._relay.pseudonym,
             chunked=self._is_chunked,
             connection=self._connection_field(request_done=request_done),
+            date=None if "date" in head.names else formatdate(self._relay.wall_clock(), usegmt=True),
         )
 
     def take_body(self, data: bytes) -> None:

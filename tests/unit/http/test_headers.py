@@ -207,3 +207,17 @@ def test_connection_options_of_all_fields_are_one_list():
     """RFC 9110, section 5.3: several lines are one list, empty entries aside."""
     assert connection_options(request("Connection: a, B", "Connection: ,\tc ,")) == {"a", "b", "c"}
     assert connection_options(request()) == frozenset()
+
+
+def test_an_old_clients_expectation_goes_no_further():
+    """RFC 9110, section 10.1.1: in HTTP/1.0 it means nothing, and what we send on is HTTP/1.1."""
+    assert to_upstream("Expect: 100-continue", line="POST /in HTTP/1.0").all("expect") == []
+    assert to_upstream("Expect: 100-continue").all("expect") == ["100-continue"]
+
+
+def test_a_date_is_added_where_there_is_one_to_add():
+    """RFC 9110, section 6.6.1: by whoever forwards an answer that has none."""
+    raw = build_client_head(response(), "us", chunked=False, connection=None, date="Thu, 01 Jan 1970 00:00:00 GMT")
+
+    assert parse_response_head(raw).all("date") == ["Thu, 01 Jan 1970 00:00:00 GMT"]
+    assert to_client().all("date") == []

@@ -33,7 +33,7 @@ def answer(client, version="1.1", *, method="GET", fields="", draining=False):
     """Begin an answer to a request of this kind."""
     exchange = Exchange("x-1", 0.0, 0.0, "cad", "127.0.0.1")
     exchange.request = parse_request_head(f"{method} / HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode())
-    relay = SimpleNamespace(pseudonym="us", log_bytes=1000, is_draining=draining)
+    relay = SimpleNamespace(pseudonym="us", log_bytes=1000, is_draining=draining, wall_clock=lambda: 0.0)
     return Answering(relay, client, exchange)
 
 
