@@ -63,6 +63,7 @@ class Recorder:
         delivered: What came since the last ``reset``.
         answer: What the first request since then is answered with.
         closes: Whether its connection is closed behind that answer.
+        is_early: Whether it is answered before its body has come.
         failures: What was found wrong in a request's framing.
     """
 
@@ -72,16 +73,18 @@ class Recorder:
         self.delivered: list[Delivered] = []
         self.answer = PLAIN_ANSWER
         self.closes = False
+        self.is_early = False
         self.failures: list[BaseException] = []
         self._connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._changed = asyncio.Condition()
 
-    def reset(self, answer: bytes = PLAIN_ANSWER, *, closes: bool = False) -> None:
+    def reset(self, answer: bytes = PLAIN_ANSWER, *, closes: bool = False, early: bool = False) -> None:
         """Forget what came, and close what is open: each case begins with a new connection."""
         self.delivered = []
         self.answer = answer
         self.closes = closes
+        self.is_early = early
         self._connections = 0
         for writer in self._writers:
             writer.close()
@@ -115,10 +118,14 @@ class Recorder:
         request = Delivered(head, b"", is_whole=False, connection=number)
         self.delivered.append(request)
         await self._tell()
+        is_first = len(self.delivered) == 1
+        if is_first and self.is_early:
+            writer.write(self.answer)
+            await reader.read()
+            return False
         await self._read_body(reader, request)
         request.is_whole = True
         await self._tell()
-        is_first = len(self.delivered) == 1
         answer = self.answer if is_first else PLAIN_ANSWER
         if answer is PLAIN_ANSWER and head.startswith(b"HEAD "):
             answer = answer.removesuffix(b"ok")
@@ -129,7 +136,7 @@ class Recorder:
     async def _read_body(self, reader: asyncio.StreamReader, request: Delivered) -> None:
         fields = _parse_fields(request.head)
         if "transfer-encoding" in fields:
-            assert fields["transfer-encoding"] == ["chunked"]
+            assert [coding.strip(", ").lower() for coding in fields["transfer-encoding"] if coding] == ["chunked"]
             assert "content-length" not in fields
             while size := int((await reader.readuntil(b"\r\n"))[:-2], 16):
                 request.body += await reader.readexactly(size)
