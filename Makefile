@@ -17,12 +17,12 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The package is installed as links to this tree; with WHEEL=1 as the wheel that others get, to test that.
 PACKAGE := $(if $(WHEEL),,--editable )
 
-# The commands that measure import one another as the package `bench`.
-MEASURE := PYTHONPATH=tests $(BIN)/python -m
+# Commands of the tests' own import one another as packages: bench, conformance.
+RUN_TESTS := PYTHONPATH=tests $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test bench soak day bodies format constraints clean
+.PHONY: help run test rules bench soak day bodies format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -36,17 +36,20 @@ test: $(VENV)/installed-dev ## run every check and test that CI runs
 	$(BIN)/mypy
 	PYTHONSAFEPATH=1 $(BIN)/pytest
 
+rules: $(VENV)/installed-dev ## print the rules of HTTP for a gateway, and what shows that each is kept
+	$(RUN_TESTS) conformance
+
 bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: seconds, SAVE=1: keep the result
-	$(MEASURE) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save)
+	$(RUN_TESTS) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save)
 
 soak: $(VENV)/installed-dev ## tokens of 20 seconds under steady load, for two minutes
-	$(MEASURE) bench.token_soak
+	$(RUN_TESTS) bench.token_soak
 
 day: $(VENV)/installed-dev ## tokens of 5 seconds and a token server that fails in every way, ten minutes; QUICK=1: one
-	$(MEASURE) bench.token_day $(if $(QUICK),--seconds 60)
+	$(RUN_TESTS) bench.token_day $(if $(QUICK),--seconds 60)
 
 bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
-	$(MEASURE) bench.large_bodies
+	$(RUN_TESTS) bench.large_bodies
 
 format: $(VENV)/installed-dev ## format the code and put right what ruff can
 	$(BIN)/ruff check --fix .

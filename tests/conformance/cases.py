@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 HOST = b"Host: localhost\r\n"
 PROBE = b"GET /probe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-"""Sent behind each case: answered only where the gateway could tell where the case ended, and has kept the connection."""
+"""Sent behind each case: answered only where the gateway could tell where the case ended, and goes on."""
 DATE = b"Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
 import uvloop
+from harness.running import RunningProxy, build_document, running_proxy
+
 from conformance.framing import MOST_BODY
 from conformance.heads import MOST_FIELDS, MOST_HEAD, MOST_LINE
 from conformance.recorder import Recorder, running_recorder
-from harness.running import RunningProxy, build_document, running_proxy
-
 from proxy.config.secret import Secret
 from proxy.http.basic import build_basic
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable
 
 

@@ -213,16 +213,30 @@ FRAMING = [
             ("no-space", b"Content-Length:5\r\n", b"Content-Length: 5\r\n", b"hello"),
             ("leading-zeros", b"Content-Length: 0005\r\n", b"Content-Length: 0005\r\n", b"hello"),
             ("no-length", b"", b"", b""),
-            ("named-in-connection", b"Connection: Content-Length\r\nContent-Length: 5\r\n", b"Content-Length: 5\r\n",
-             b"hello"),
-            ("request-in-it", b"Content-Length: %d\r\n" % len(SMUGGLED), b"Content-Length: %d\r\n" % len(SMUGGLED),
-             SMUGGLED),
-            ("underscore-is-no-length", b"Content_Length: 3\r\nContent-Length: 5\r\n", b"Content-Length: 5\r\n",
-             b"hello"),
+            (
+                "named-in-connection",
+                b"Connection: Content-Length\r\nContent-Length: 5\r\n",
+                b"Content-Length: 5\r\n",
+                b"hello",
+            ),
+            (
+                "request-in-it",
+                b"Content-Length: %d\r\n" % len(SMUGGLED),
+                b"Content-Length: %d\r\n" % len(SMUGGLED),
+                SMUGGLED,
+            ),
+            (
+                "underscore-is-no-length",
+                b"Content_Length: 3\r\nContent-Length: 5\r\n",
+                b"Content-Length: 5\r\n",
+                b"hello",
+            ),
         )
     ],
-    *refuse("coding-unknown", {name: post(b"Transfer-Encoding: " + value + b"\r\n", ONE_CHUNK)
-                               for name, value in CODINGS.items()}),
+    *refuse(
+        "coding-unknown",
+        {name: post(b"Transfer-Encoding: " + value + b"\r\n", ONE_CHUNK) for name, value in CODINGS.items()},
+    ),
     *refuse(
         "coding-twice",
         {
@@ -269,8 +283,14 @@ FRAMING = [
         for name, sent in EXTENSIONS.items()
     ],
     *[
-        RequestCase("trailer", name, chunked(b"5\r\nhello\r\n0\r\n" + lines + b"\r\n"), lines=POST, body=b"hello",
-                    is_chunked=True)
+        RequestCase(
+            "trailer",
+            name,
+            chunked(b"5\r\nhello\r\n0\r\n" + lines + b"\r\n"),
+            lines=POST,
+            body=b"hello",
+            is_chunked=True,
+        )
         for name, lines in TRAILERS.items()
     ],
     *[
@@ -284,11 +304,15 @@ FRAMING = [
         for method in (b"GET", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"REPORT")
     ],
     *[
-        RequestCase("body-limit", f"{name}-at-the-limit", sent, lines=POST + kept, body=bytes(MOST_BODY),
-                    is_chunked=not kept)
+        RequestCase(
+            "body-limit", f"{name}-at-the-limit", sent, lines=POST + kept, body=bytes(MOST_BODY), is_chunked=not kept
+        )
         for name, sent, kept in (
-            ("length", post(b"Content-Length: %d\r\n" % MOST_BODY, bytes(MOST_BODY)),
-             b"Content-Length: %d\r\n" % MOST_BODY),
+            (
+                "length",
+                post(b"Content-Length: %d\r\n" % MOST_BODY, bytes(MOST_BODY)),
+                b"Content-Length: %d\r\n" % MOST_BODY,
+            ),
             ("chunks", chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (MOST_BODY, bytes(MOST_BODY))), b""),
         )
     ],

@@ -1,4 +1,4 @@
-"""An upstream that keeps every byte it gets, and a reader of what a client gets: both strict, neither the proxy's own."""
+"""An upstream that keeps every byte it gets, and a reader of what a client gets: both strict, and not the proxy's."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Delivered:
     Attributes:
         head: With the empty line; empty if it never became whole.
         body: Framing removed.
+        trailers: The lines behind the last chunk.
         is_whole: Whether head and body came to their end.
         connection: Which connection it came on, counted from the first.
     """
@@ -32,6 +33,7 @@ class Delivered:
     body: bytes
     is_whole: bool
     connection: int
+    trailers: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Recorder:
             while size := int((await reader.readuntil(b"\r\n"))[:-2], 16):
                 request.body += await reader.readexactly(size)
                 assert await reader.readexactly(2) == b"\r\n"
-            assert await reader.readexactly(2) == b"\r\n"
+            while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+                request.trailers += line
         elif "content-length" in fields:
             [length] = fields["content-length"]
             request.body = await reader.readexactly(int(length))

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+
 from conformance.answers import ANSWERS
 from conformance.cases import PROBE
 from conformance.recorder import exchange, parse_answers, parse_interim

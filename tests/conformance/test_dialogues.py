@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from conformance.cases import PROBE, get, post
 from conformance.recorder import PLAIN_ANSWER, parse_answers
 
 if TYPE_CHECKING:
-    from conformance.conftest import Gateway
     from harness.running import RawClient
+
+    from conformance.conftest import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

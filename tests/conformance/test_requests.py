@@ -6,14 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from conformance.cases import PROBE, chunked
 from conformance.framing import BAD_CHUNKS, FRAMING
 from conformance.heads import HEADS
 from conformance.passage import PASSAGE
 from conformance.recorder import CUT, exchange, parse_answers
-from harness.running import RawClient
 
 if TYPE_CHECKING:
+    from harness.running import RawClient
+
     from conformance.cases import RequestCase
     from conformance.conftest import Gateway
     from conformance.recorder import Received
@@ -33,6 +35,7 @@ async def test_a_request_is_read_in_one_way(gateway: Gateway, case: RequestCase)
     delivered = [request for request in gateway.recorder.delivered if not request.head.startswith(b"GET /probe ")]
     assert [request.head for request in delivered] == heads
     assert [request.body for request in delivered] == bodies
+    assert [request.trailers for request in delivered] == [b""] * len(heads)
     assert all(request.is_whole for request in gateway.recorder.delivered)
     assert len(gateway.recorder.delivered) - len(delivered) == case.keeps
     assert [other.status for other in others] == [200] * case.keeps
@@ -47,7 +50,7 @@ async def test_a_body_that_goes_wrong_never_ends(gateway: Gateway, body: bytes) 
     gateway.recorder.reset()
     client = await gateway.proxy.connect()
     client.send(chunked(b""))
-    await gateway.recorder.wait(lambda delivered: bool(delivered))
+    await gateway.recorder.wait(bool)
     client.send(body + PROBE)
     answers = parse_answers(await read_to_end(client), b"POST")
     await gateway.recorder.wait(lambda delivered: delivered[-1].connection == CUT)
