@@ -61,11 +61,15 @@ async def run_tool(*command: str, stdin: bytes = b"", environ: Mapping[str, str]
     """
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=pipe, env={**ENVIRONMENT, **(environ or {})}
+        *command,
+        stdin=pipe if stdin else asyncio.subprocess.DEVNULL,  # uvloop cannot write to one that has ended already
+        stdout=pipe,
+        stderr=pipe,
+        env={**ENVIRONMENT, **(environ or {})},
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            output, errors = await process.communicate(stdin)
+            output, errors = await process.communicate(stdin or None)
     finally:
         await _end(process)
     return Finished(process.returncode or 0, output, errors.decode(errors="replace"))
