@@ -7,6 +7,9 @@ quotes, and nothing that a terminal obeys; and a message that cannot be written 
 from __future__ import annotations
 
 import logging
+import os
+import select
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import orjson
@@ -91,22 +94,67 @@ def set_up_logs(stream: TextIO, level: int) -> SecretMask:
 
 
 class _Unbreakable:
-    """A text stream whose reader may go away, or whose disk may fill up."""
+    """A text stream whose reader may go away, or stop reading, or whose disk may fill up.
+
+    The event loop writes here: what the stream has no room for now is lost, and told once there is room again.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._lost = 0
+        self._is_mid_line = False
+        self._poll = select.poll()
+        self._descriptor = _find_descriptor(stream)
+        if self._descriptor is not None:
+            self._poll.register(self._descriptor, select.POLLOUT)
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            if self._descriptor is None:
+                return self._stream.write(text)
+            self._write_what_fits(self._descriptor, text.encode("utf-8", "backslashreplace"))
         except (OSError, ValueError):  # ValueError: it was closed
             return len(text)
+        return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except (OSError, ValueError):
             return
+
+    def _write_what_fits(self, descriptor: int, data: bytes) -> None:
+        """Write a line, or as much of it as there is room for: nothing that poll(2) has not promised room for."""
+        data = b"\n" * self._is_mid_line + self._tell_of_the_lost() + data
+        for start in range(0, len(data), select.PIPE_BUF):
+            if not self._poll.poll(0):
+                self._lost += 1
+                self._is_mid_line = self._is_mid_line or start > 0
+                return
+            os.write(descriptor, data[start : start + select.PIPE_BUF])
+        self._is_mid_line = False
+        self._lost = 0
+
+    def _tell_of_the_lost(self) -> bytes:
+        # No event of structlog's: its logger holds a lock while it writes here.
+        if not self._lost:
+            return b""
+        event = {
+            "ts": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "level": "warning",
+            "event": "messages.lost",
+            "count": self._lost,
+            "reason": "standard error was full: nobody read it",
+        }
+        return orjson.dumps(event) + b"\n"
+
+
+def _find_descriptor(stream: TextIO) -> int | None:
+    """Return what the system writes to, or None where the stream is none of the system's."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
 
 
 def _choose_renderers(stream: TextIO) -> list[Processor]:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,24 @@ def test_a_stream_that_is_closed_ends_nothing():
     logging.getLogger("asyncio").error("lost")
 
     assert stream.closed
+
+
+def test_a_pipe_that_is_full_holds_nobody_up_and_the_loss_is_told():
+    """What found no room is counted, and the count stands before the next line that does; no line is half."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "w") as stream:
+        set_up_logs(stream, logging.INFO)
+        log = structlog.get_logger()
+        for number in range(100):
+            log.info("task.done", number=number, detail="x" * 10_000)
+        os.set_blocking(ours, False)
+        before = reader.read()
+        log.info("task.done", number=100)
+        after = reader.read()
+        last = [json.loads(line) for line in after.splitlines() if line]
+    lines = before.splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    assert [event["event"] for event in last] == ["messages.lost", "task.done"]
+    assert [event["number"] for event in whole] == list(range(len(whole)))
+    assert len(whole) + last[0]["count"] == 100
