@@ -154,9 +154,9 @@ class Answering:
         if self._is_chunked:
             self._client.send(LAST_CHUNK)
 
-    def cut(self) -> None:
-        """Break off what is under way."""
-        self._client.cut(reset=self._ends_by_close)
+    def cut(self, *, reset: bool = False) -> None:
+        """Break off what is under way; ``reset`` where the client is to get no more of what waits for it."""
+        self._client.cut(reset=reset or self._ends_by_close)
 
     def send_own(self, answer: Answer, *, request_done: bool) -> None:
         """Send an answer of the proxy's own, in place of one whose head the client has not seen."""

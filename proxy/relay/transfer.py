@@ -429,7 +429,8 @@ class Transfer:
         exchange.outcome = outcome or _outcome_of(error)
         self._abandon_upstream(error)
         if self._answering.is_under_way:
-            self._answering.cut()
+            # Who took the answer too slowly would take for ever over what has been sent and not taken.
+            self._answering.cut(reset=isinstance(error, ClientTimeout))
             self._finish(keep_alive=False)
         else:
             self._answer_here(build_problem(error, exchange.id, now=self._relay.wall_clock()))
