@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from proxy.tokens.token import TokenFetch
 
 HOST = "127.0.0.1"
-SECRET_VARIABLE = "RAPIDSOS_DEMO_SECRET"  # noqa: S105 (the name of a variable)
+SECRET_VARIABLE = "RAPIDSOS_DEMO_SECRET"  # noqa: S105 (the name of a variable) # nosec B105
 ADMIN_VARIABLE = "RAPIDSOS_DEMO_ADMIN_PASSWORD"
 LOG_DIRECTORY = ".demo"
 LOG_FILE = "traffic.jsonl"

@@ -21,7 +21,7 @@ REFUSED = "refused"
 """The proxy answered by itself; ``error`` says why."""
 ANSWERED_HERE = "answered_here"
 """OPTIONS that asked for the proxy itself (RFC 9110, sections 7.6.2 and 9.3.7)."""
-TOKEN_FAILED = "token_failed"  # noqa: S105 (an outcome, not a password)
+TOKEN_FAILED = "token_failed"  # noqa: S105 (an outcome, not a password) # nosec B105
 """No token could be had."""
 UPSTREAM_FAILED = "upstream_failed"
 """The upstream could not be reached, or its answer was not whole."""

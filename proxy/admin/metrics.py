@@ -35,7 +35,7 @@ NO_ANSWER = "-"
 
 PHASES = {
     "queue": "From a request's first byte to the end of its head's checks.",
-    "token_wait": "Waits for a token; exchanges that found one at hand are not in it.",
+    "token_wait": "Waits for a token; exchanges that found one at hand are not in it.",  # a text # nosec B105
     "connect": "DNS, TCP and TLS of new upstream connections.",
     "first_byte": "From the head sent upstream to the head of the answer.",
     "exchange": "From a request's first byte to the close of its exchange.",

@@ -119,7 +119,7 @@ class Instruments:
 
     async def _open(self, dialer: Dialer, destination: Destination, phases: Phases) -> Line:
         connection = await dialer.dial(destination, self._build_line, phases)
-        assert isinstance(connection, Line)  # noqa: S101 (the factory made it)
+        assert isinstance(connection, Line)  # noqa: S101 (the factory made it) # nosec B101
         return connection
 
     def _build_line(self) -> Line:

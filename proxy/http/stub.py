@@ -50,7 +50,7 @@ def build_stub_token_answer(token: str, *, now: float) -> Answer:
     """
     document = {
         "access_token": token,
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # a scheme # nosec B105
         "issued_at": int(now * 1000),
         "expires_in": LIFE_S,
     }

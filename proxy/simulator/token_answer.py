@@ -29,7 +29,7 @@ def build_token_answer(token: IssuedToken, settings: SimulatorSettings) -> dict[
     expires_in = int(life_s) if life_s == int(life_s) else life_s
     documented = {
         "access_token": token.value,
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # a scheme # nosec B105
         "issued_at": issued_ms,
         "expires_in": expires_in,
     }
@@ -48,10 +48,10 @@ def _build_strings(token: IssuedToken, issued_ms: int, expires_in: float) -> dic
     """Build the shape of RapidSOS's Android SDK: numbers as text, and a refresh token that nobody uses."""
     return {
         "access_token": token.value,
-        "token_type": "BearerToken",
+        "token_type": "BearerToken",  # a scheme # nosec B105
         "issued_at": str(issued_ms),
         "expires_in": str(expires_in),
         "refresh_token": secrets.token_hex(16),
         "refresh_token_issued_at": str(issued_ms),
-        "refresh_token_expires_in": "0",
+        "refresh_token_expires_in": "0",  # a count # nosec B105
     }

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from proxy.simulator.settings import SimulatorSettings
     from proxy.simulator.token_call import TokenCall
 
-TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path)
-USER_TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 (a path)
+TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path) # nosec B105
+USER_TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 (a path) # nosec B105
 _GRANTS = {
     ("core", TOKEN_PATH): ("client_credentials", "password"),
     ("core", USER_TOKEN_PATH): ("password",),
@@ -198,7 +198,7 @@ class TokenServer(Collection[IssuedToken]):
 
 def _build_jwt(client_id: str, issued_at: float, expires_at: float) -> str:
     """Build a token that looks like Cognito's (RFC 7519); its signature is noise."""
-    claims = {"client_id": client_id, "token_use": "access", "iat": int(issued_at), "exp": int(expires_at)}
+    claims = {"client_id": client_id, "token_use": "access", "iat": int(issued_at), "exp": int(expires_at)}  # a claim # nosec B105
     parts = ({"alg": "RS256", "typ": "JWT"}, {**claims, "jti": secrets.token_hex(16)})
     packed = [orjson.dumps(part) for part in parts]
     return ".".join(_pack(part) for part in [*packed, secrets.token_bytes(_SIGNATURE_BYTES)])

@@ -157,7 +157,7 @@ class RedisLink:
         """Double the pause from attempt to attempt, until an operation has succeeded and not only an attempt."""
         longest_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._attempts, 16))
         self._attempts += 1
-        return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret)
+        return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret) # nosec B311
 
 
 class _VerifiedConnection(Connection):

@@ -126,7 +126,7 @@ class TrafficLog:
         self._wall = wall
         self._sink = sink or _build_sink(settings, wall)
         self._writer = Writer(self._sink, max_bytes=queue_bytes, when_full=settings.when_full)
-        shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password)
+        shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password) # nosec B105
         self._builder = RecordBuilder(
             cap=settings.bodies,
             shows_tokens=shows_tokens,

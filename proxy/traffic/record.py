@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 EXCHANGE_CLOSED = "exchange.closed"
-TOKEN_FETCHED = "token.fetched"  # noqa: S105 (an event, not a password)
+TOKEN_FETCHED = "token.fetched"  # noqa: S105 (an event, not a password) # nosec B105
 _MILLISECONDS = tuple(f"{number:03d}Z" for number in range(1000))
-_OF_TOKEN_CALL = "it is of a call for a token"  # noqa: S105 (a reason, not a password)
+_OF_TOKEN_CALL = "it is of a call for a token"  # noqa: S105 (a reason, not a password) # nosec B105
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
