@@ -94,10 +94,8 @@ class Program:
 
     async def wait(self) -> int:
         """Wait for its end; return its exit code."""
-        stdout, stderr = self.process.stdout, self.process.stderr
-        assert stdout is not None
-        assert stderr is not None
-        reading = asyncio.gather(self._read(stdout, "stdout"), self._read(stderr, "stderr"))
+        streams = {"stdout": self.process.stdout, "stderr": self.process.stderr}
+        reading = asyncio.gather(*(self._read(stream, name) for name, stream in streams.items() if stream))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await reading
@@ -118,11 +116,15 @@ class Program:
 
 
 @asynccontextmanager
-async def running_program(*arguments: str, **environ: str) -> AsyncIterator[Program]:
+async def running_program(
+    *arguments: str, stdout: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE, **environ: str
+) -> AsyncIterator[Program]:
     """Run ``python -m proxy`` with these arguments for the length of a block.
 
     Args:
         arguments: Of the command line.
+        stdout: A descriptor in place of a pipe that ``wait`` reads.
+        stderr: The same.
         environ: Variables beside those of the test's own process.
     """
     process = await asyncio.create_subprocess_exec(
@@ -132,8 +134,8 @@ async def running_program(*arguments: str, **environ: str) -> AsyncIterator[Prog
         *arguments,
         env=build_environment(environ),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
         limit=MOST_OUTPUT,
     )
     program = Program(process)
