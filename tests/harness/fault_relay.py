@@ -26,7 +26,7 @@ class Way:
     Attributes:
         delay_s: What each piece waits before it goes on.
         piece: The most bytes that go on at once; with ``delay_s`` a thin line.
-        cut_at: So many bytes pass, and then comes ``cut``; None: never.
+        cut_at: So many bytes pass; where the next one would, comes ``cut``; None: never.
         cut: How the connection ends there: ``close`` in order, ``reset``, or ``silence``: open, and nothing passes.
     """
 
@@ -102,18 +102,20 @@ async def _carry(
     reader: asyncio.StreamReader, to: asyncio.StreamWriter, back_to: asyncio.StreamWriter, way: Way
 ) -> None:
     """Carry one direction to its end, or to its cut."""
-    left = PIECE if way.cut_at is None else way.cut_at
-    while left:
-        data = await reader.read(min(way.piece, left))
-        if not data:
-            if to.can_write_eof():
-                to.write_eof()
-            return
+    passed = 0
+    while data := await reader.read(way.piece):
+        if way.cut_at is not None and passed + len(data) > way.cut_at:
+            to.write(data[: way.cut_at - passed])
+            break
+        passed += len(data)
         if way.delay_s:
             await asyncio.sleep(way.delay_s)
         to.write(data)
         await to.drain()
-        left = PIECE if way.cut_at is None else left - len(data)
+    else:
+        if to.can_write_eof():
+            to.write_eof()
+        return
     if way.cut == "silence":
         while await reader.read(PIECE):
             pass  # what still comes is lost on the way, until the sender gives up

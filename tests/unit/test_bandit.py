@@ -14,4 +14,4 @@ def test_bandit_finds_nothing():
     command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", str(PRODUCT)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert found.returncode == 0, found.stdout
+    assert found.returncode == 0, found.stdout + found.stderr
