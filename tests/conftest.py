@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from blockbuster import blockbuster_ctx
 
 from proxy.admin.view import ProxyStatus
@@ -107,6 +108,16 @@ def _no_blocking_calls() -> Iterator[None]:
             # Before it listens, the proxy may read files: nobody waits yet.
             function.can_block_in("proxy/service.py", {"__init__"})
         yield
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks() -> Iterator[None]:
+    """Have tracebacks as the product has them; structlog's own default reads files for them where rich is installed."""
+    *processors, _ = structlog.get_config()["processors"]
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, renderer])
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
