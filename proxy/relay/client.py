@@ -27,7 +27,7 @@ from proxy.exchange import CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import parse_request_head
 from proxy.http.scan import HeadScanner, skip_empty_lines
-from proxy.relay.transfer import Transfer
+from proxy.relay.transfer import LEAST_RATE, Transfer
 from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ClientConnection(asyncio.Protocol):
         "_relay",
         "_scanner",
         "_started",
+        "_taken_by",
         "_takes_later",
         "_transfer",
         "_transport",
@@ -93,6 +94,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_parsing = False
         self._is_stalled = False
         self._takes_later = False
+        self._taken_by = 0.0
 
     def __repr__(self) -> str:
         """Return the client's address and what the connection is doing."""
@@ -178,6 +180,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Hold the upstream back, and what is pipelined: the client reads more slowly than it is sent to."""
         self._is_stalled = True
+        self._taken_by = 0.0
         if self._transfer is not None:
             self._transfer.client_writable(writable=False)
 
@@ -377,16 +380,25 @@ class ClientConnection(asyncio.Protocol):
             self._transfer.check(now)
         elif self._is_lingering:
             self._check_lingering(now)
-        elif self._is_stalled and self._wire.took_some():
-            self._deadline = max(self._deadline, now + self._relay.timeouts.silence)
+        elif self._is_stalled:
+            self._check_taking(now)
         elif now > self._deadline:
-            if self._is_stalled:
-                self._transport.abort()
-            elif self._buffer:
+            if self._buffer:
                 what = f"the head was not whole within {self._relay.timeouts.head:g} s"
                 self._refuse(ClientTimeout(f"{what}; {ClientTimeout.step}"))
             else:
                 self._close()
+
+    def _check_taking(self, now: float) -> None:
+        """End a client that does not take the last of its answers: silent, or slower than any that is well."""
+        silence_s = self._relay.timeouts.silence
+        if not self._taken_by:
+            self._taken_by = now + silence_s + self._wire.count_waiting() / LEAST_RATE
+            self._last_active = now
+        if self._wire.took_some():
+            self._last_active = now
+        if now > self._last_active + silence_s or now > self._taken_by:
+            self._wire.reset()
 
     @property
     def has_unsent(self) -> bool:

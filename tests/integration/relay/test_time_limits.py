@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ PIECES = 12
 """So many that all of them together take longer than any limit of their test."""
 HONEST_S = 1.2
 """A limit that no single pause comes near, and all of them together pass."""
+LARGE_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + bytes(50_000)
 
 
 def status_of(answer: bytes) -> int:
@@ -265,6 +267,13 @@ async def test_an_answer_that_a_close_would_end_is_reset(in_front_of: Any) -> No
             await client.read_all()
 
 
+async def take_slowly(client: socket.socket) -> None:
+    """Take a kilobyte now and then, for longer than any limit."""
+    for _ in range(5 * PIECES):
+        await asyncio.get_running_loop().sock_recv(client, 1024)
+        await asyncio.sleep(PAUSE_S)
+
+
 # Slow, and honest.
 
 
@@ -305,6 +314,23 @@ async def test_a_slow_answer_is_not_cut_off(in_front_of: Any) -> None:
         _, body = await client.read_answer()
 
         assert body == b"x" * PIECES
+
+
+async def test_the_last_of_an_answer_is_not_waited_for_for_ever(
+    in_front_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exchanges are over, and their client has much to take: who takes a little now and then is reset."""
+    monkeypatch.setattr("proxy.relay.client.LEAST_RATE", 1e9)
+
+    async with in_front_of(answering(LARGE_OK), timeouts={"silence": HONEST_S, "idle": HONEST_S}) as proxy:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", proxy.port))
+            client.setblocking(False)  # noqa: FBT003 (the standard library's)
+            client.send(GET * 100)
+            await proxy.recorder.wait_exchanges(1)
+            with pytest.raises(ConnectionResetError):
+                await take_slowly(client)
 
 
 # What is no HTTP/1.1, and what ends too early.
