@@ -35,12 +35,12 @@ _WHOLE = frozenset(
     | {f"{kind}{dash}token".encode() for kind in _TOKENS for dash in ("", "-", "_")}
 )
 _ROOTS = (b"authorization", b"token", *_ENDINGS[:6], b"ekey", b"ikey", b"-key", b"_key")
-"""How every such name ends, in few forms: sixty of them with what follows are one search (finder.py)."""
+"""How every such name ends, in few forms; with what follows, two searches (finder.py) of texts that have a hint."""
 _HINTS = (b"assertion", b"authoriz", b"key", b"pass", b"pwd", b"secret", b"token")
 """What every such name that is built in holds, in lower case, upper case or capitalized: to lower a body costs as much
 again as the search."""
-_FOLLOWS = (b'"', b"\\", b"=", b">", b" ")
-"""JSON, JSON inside JSON, a form or an attribute, XML with and without attributes."""
+_FOLLOWS = (b'"', b"\\", b"=", b">", b" ", b"\t", b"\r", b"\n")
+"""JSON, JSON inside JSON, a form or an attribute, XML with and without attributes, be it on one line or on several."""
 
 
 def is_secret_name(name: str) -> bool:

@@ -68,7 +68,7 @@ def mask_pairs(data: bytes, names: SecretNames, value: re.Pattern[bytes]) -> byt
 
 
 def _find_secret(name: bytes, names: SecretNames) -> bytes | None:
-    """Return a name as it is read, if it is that of a secret; ``user[password]`` is a password's."""
+    """Return a name as it is read, if it is that of a secret; ``user[password]`` and ``password[0]`` are."""
     for _ in range(DECODINGS):
         before, name = name, unquote_to_bytes(name.replace(b"+", b" "))
         if name == before:
@@ -76,8 +76,8 @@ def _find_secret(name: bytes, names: SecretNames) -> bytes | None:
     name = name.strip()
     if names.is_secret(name):
         return name
-    inner = name.rstrip(b"[]").rpartition(b"[")[2]
-    return inner if names.is_secret(inner) else None
+    parts = name.replace(b"]", b"[").split(b"[")
+    return next((part for part in reversed(parts) if names.is_secret(part)), None)
 
 
 def spell_members(data: bytes, names: SecretNames) -> bytes | None:

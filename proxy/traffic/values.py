@@ -29,7 +29,10 @@ DEEPEST = 15
 _MASK = MASK.encode()
 _NAME = (string.ascii_letters + string.digits + "_.-").encode() + bytes(range(0x80, 0x100))
 _BEFORE_PAIR = frozenset(b"?&;#")
-_BEFORE_ATTRIBUTE = frozenset(b" \t\r\n")
+_LINE_END = re.compile(rb"\\++[nrt]")
+"""As text in JSON has it."""
+_IN_XML = frozenset(b"=> \t\r\n\\")
+"""What follows the name of an element or an attribute; text in JSON has its line ends with a backslash."""
 _COLON = re.compile(rb"\s*+(?:\\++[nrt]\s*+)*+:\s*+(?:\\++[nrt]\s*+)*+")
 _SCALAR = re.compile(rb'(?!null\b)[^\s",\[\]{}\\]+')
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -37,7 +40,8 @@ _FORM_VALUE = re.compile(rb'[^&\r\n"\\]*')
 """A URL may stand in quotes in a body."""
 _QUERY_VALUE = re.compile(rb"[^&#]*")
 _PART_HEAD = re.compile(rb'"[^\r\n]{0,128}+(?:\r?\n[^\r\n]{1,128}+){0,4}+\r?\n\r?\n')
-_QUOTE = re.compile(rb"\\*[\"']")
+_EQUALS = re.compile(rb"(?:\s|\\++[nrt])*+=(?:\s|\\++[nrt])*+(\\*+[\"'])")
+"""XML, section 3.1: an attribute's equals sign may stand alone."""
 _ENDING_TAG = re.compile(rb"<\\*/")
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
 
@@ -118,6 +122,8 @@ class _Text:
         """Find the value of the field whose name ends at ``end``."""
         start = self._find_start(end)
         name = self._data[start:end]
+        if _LINE_END.match(self._data, max(0, start - 1)) and self._names.is_secret(name[1:]):
+            start, name = start + 1, name[1:]
         if not self._names.is_secret(name):
             return None
         value = self._find_value(start, end)
@@ -135,7 +141,7 @@ class _Text:
             text = read_json(raw, quote)
         elif data[end : end + 1] == b"=" and value.start == end + 1:
             text = read_pair(raw)
-        elif data[end : end + 1] in {b"=", b">", b" "}:
+        elif data[end] in _IN_XML:
             text = read_xml(raw)
         return value.mask if text is None else quote + cover(text) + quote
 
@@ -147,11 +153,14 @@ class _Text:
             return self._find_pair(start, end) or self._find_attribute(start, end)
         if self._is_url:
             return None
-        if after in b"> ":
-            return self._find_element(start, end)
-        return (
-            self._find_part(start, end) if self._data.endswith(b'name="', 0, start) else self._find_member(start, end)
-        )
+        if after in b"> \t\r\n":
+            return self._find_element(start, end) or self._find_attribute(start, end)
+        if data.endswith(b'name="', 0, start):
+            return self._find_part(start, end)
+        found = self._find_member(start, end)
+        if found is None and _LINE_END.match(data, end):
+            found = self._find_element(start, end) or self._find_attribute(start, end)
+        return found
 
     def _step(self) -> None:
         self._left -= 1
@@ -171,10 +180,10 @@ class _Text:
 
     def _find_attribute(self, start: int, end: int) -> _Value | None:
         data = self._data
-        match = _QUOTE.match(data, end + 1)
-        if not start or data[start - 1] not in _BEFORE_ATTRIBUTE or match is None:
+        match = _EQUALS.match(data, end)
+        if match is None or not (data[start - 1 : start].isspace() or _LINE_END.match(data, max(0, start - 2), start)):
             return None
-        return _Value(match.end(), _end_at(data.find(match[0], match.end()), data))
+        return _Value(match.end(), _end_at(data.find(match[1], match.end()), data))
 
     def _find_element(self, start: int, end: int) -> _Value | None:
         """Find what an XML element holds; ``<wsse:Password Type="…">`` has a prefix and an attribute."""

@@ -105,6 +105,32 @@ def test_values_are_masked_in_xml(body, masked):
     assert mask_text(body) == masked
 
 
+@pytest.mark.parametrize("levels", [0, 1, 2], ids=["plain", "in JSON", "in JSON in JSON"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<password\n>hunter</password\n>",
+        '<wsse:Password\r\n  Type="PasswordText">hunter</wsse:Password>',
+        '<password\ttype="a>b">hunter</password>',
+        "<token\t>hunter</token>",
+        "<a password = 'hunter'/>",
+        '<a password= "hunter"/>',
+        '<a\n\tpassword\n=\r\n"hunter" b="1"/>',
+        '<a\ntoken="hunter"/>',
+        "password[0]=hunter",
+        "a=1&user[password][]=hunter&b=2",
+    ],
+)
+def test_values_are_masked_however_they_are_laid_out(text, levels):
+    """XML has line ends within tags and around equals signs, forms have lists."""
+    for _ in range(levels):
+        text = json.dumps({"message": text})
+    masked = mask_text(text)
+
+    assert "***" in masked
+    assert "hunter" not in masked
+
+
 @pytest.mark.parametrize(
     ("body", "masked"),
     [
