@@ -36,6 +36,8 @@ HAPPY_EYEBALLS_DELAY_S = 0.25
 """RFC 8305, section 5: the recommended head start of one address over the next."""
 LONGEST_PROXY_ANSWER = 16_384
 
+Phase = Literal["dns_s", "connect_s", "tls_s"]
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -66,15 +68,23 @@ class Phases:
     dns_s: float | None = None
     connect_s: float | None = None
     tls_s: float | None = None
+    _under_way: tuple[Phase, float] | None = None
 
     @contextlib.contextmanager
-    def measure(self, phase: Literal["dns_s", "connect_s", "tls_s"]) -> Iterator[None]:
+    def measure(self, phase: Phase) -> Iterator[None]:
         """Measure a phase, however it ends."""
-        started = time.monotonic()
+        self._under_way = (phase, time.monotonic())
         try:
             yield
         finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the time of the phase under way: nobody waits for its end any more."""
+        if self._under_way is not None:
+            phase, started = self._under_way
             setattr(self, phase, time.monotonic() - started)
+            self._under_way = None
 
 
 class Dialer:

@@ -25,6 +25,7 @@ from proxy.errors import BreakerOpen, UpstreamError
 from proxy.http.authority import find_share
 from proxy.relay.breaker import EVERYONE, Breaker, BreakerStatus
 from proxy.relay.upstream import UpstreamConnection
+from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
     from proxy.relay.dial import Destination, Dialer, Phases
     from proxy.relay.turn import Turn
 
+    Dial = asyncio.Task[UpstreamConnection | UpstreamError]
+
 log = structlog.get_logger(__name__)
+
+MOST_ALONE = 8
+"""Dials to one destination that go on without anybody who waits for them."""
 
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What this machine has run out of: clients can bring that about, and it says nothing of the upstream."""
@@ -89,6 +95,9 @@ class Pool:
         self._returned_in = 0
         self._open: set[UpstreamConnection] = set()
         self._dials = 0
+        self._tasks = Tasks()
+        self._alone: set[Dial] = set()
+        self._is_closed = False
         self.breaker = Breaker(config.breaker, dice)
 
     def take(self, *, at_once: bool = False) -> UpstreamConnection | None:
@@ -112,9 +121,24 @@ class Pool:
     async def dial(self, phases: Phases) -> UpstreamConnection:
         """Open a new connection.
 
+        Whoever stops waiting does not stop it: what comes of it tells whether the destination can be reached, and the
+        next exchange can use it.
+
         Raises:
             UpstreamError: As ``Dialer.dial`` does.
         """
+        dial: Dial = self._tasks.start(self._dial(phases), name="upstream.dial")
+        try:
+            outcome = await asyncio.shield(dial)
+        except asyncio.CancelledError:
+            phases.stop()
+            self._go_on_alone(dial)
+            raise
+        if isinstance(outcome, UpstreamError):
+            raise outcome
+        return outcome
+
+    async def _dial(self, phases: Phases) -> UpstreamConnection | UpstreamError:
         self._dials += 1
         begun = self._clock()
         try:
@@ -122,14 +146,38 @@ class Pool:
         except UpstreamError as error:
             if not _is_ours(error):
                 self._note_failure(begun, error.slug)
-            raise
+            return error
         finally:
             self._dials -= 1
         self._open.add(connection)
-        for _ in range(TURNS_TO_SPEAK):
-            await asyncio.sleep(0)
+        try:
+            for _ in range(TURNS_TO_SPEAK):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         self._note_closed(self.breaker.connect())
         return connection
+
+    def _go_on_alone(self, dial: Dial) -> None:
+        """Let a dial for which nobody waits come to its end; few at a time, since clients leave as they like."""
+        if self._is_closed or len(self._alone) >= MOST_ALONE:
+            dial.cancel()
+        else:
+            self._alone.add(dial)
+        dial.add_done_callback(self._take_alone)
+
+    def _take_alone(self, dial: Dial) -> None:
+        self._alone.discard(dial)
+        if dial.cancelled() or dial.exception() is not None:
+            return
+        connection = dial.result()
+        if isinstance(connection, UpstreamError) or connection.is_closed:
+            return
+        if self._is_closed:
+            connection.close()
+        else:
+            self.put_back(connection)
 
     def check_breaker(self, client: str) -> None:
         """Let a client's request have a new connection.
@@ -184,6 +232,9 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection, those in use included."""
+        self._is_closed = True
+        for dial in self._alone:
+            dial.cancel()
         self._idle.clear()
         self._returned.clear()
         for connection in list(self._open):

@@ -101,6 +101,27 @@ async def test_of_many_one_goes_through_while_it_is_half_open() -> None:
         assert sorted(map(status_of, answers)) == [502, *[503] * 5]
 
 
+async def test_clients_that_give_up_sooner_do_not_hide_that_it_is_down() -> None:
+    """What they have begun goes on without them, to its own time limit."""
+
+    async def stay_silent(peer: Peer) -> None:
+        await peer.wait_closed()
+
+    async with scripted_upstream(stay_silent) as upstream:
+        origin = f"https://127.0.0.1:{upstream.port}"
+        document = build_document(origin, "", credential=BASIC, breaker=SETTINGS, timeouts={"tls": 0.2})
+        async with running_proxy(document) as proxy:
+            for number in range(1, ENOUGH + 1):
+                client = await proxy.connect()
+                client.send(POST)
+                await until(lambda number=number: len(upstream.peers) == number)
+                client.reset()
+                await proxy.recorder.wait_exchanges(number)
+            await until(lambda: breaker_of(proxy).state != "closed")
+
+    assert [exchange.outcome for exchange in proxy.recorder.exchanges] == ["client_left"] * ENOUGH
+
+
 async def test_one_client_that_gets_no_answer_has_nobody_else_refused(in_front_of: Any) -> None:
     """Even where such requests are counted: they may be the reason themselves."""
 

@@ -1,5 +1,6 @@
 """The idle connections to one destination: which is taken next, which is left, and when they are closed."""
 
+import asyncio
 import errno
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from proxy.config.models import Config
 from proxy.errors import BreakerOpen, UpstreamRefused, UpstreamTimeout
 from proxy.relay.dial import Destination, Phases
-from proxy.relay.pool import Pool
+from proxy.relay.pool import MOST_ALONE, Pool
 from proxy.routing.origin import parse_origin
 
 DOCUMENT = {"listener": [], "credential": {}, "route": [], "timeouts": {"pool_idle": 30.0}}
@@ -46,11 +47,35 @@ def turn():
     return Turn()
 
 
+class PatientDialer:
+    """Stands for the network: a connection is there when the test says so."""
+
+    def __init__(self):
+        """Have none yet."""
+        self.begun = 0
+        self.may_connect = asyncio.Event()
+        self.connections = []
+
+    async def dial(self, _destination, _factory, _phases):
+        """Wait for the test."""
+        self.begun += 1
+        await self.may_connect.wait()
+        connection = Connection()
+        self.connections.append(connection)
+        return connection
+
+
 @pytest.fixture
-def pool(clock, turn):
+def dialer():
+    """Return what the pool dials with."""
+    return PatientDialer()
+
+
+@pytest.fixture
+def pool(clock, turn, dialer):
     """Return an empty pool."""
     destination = Destination(parse_origin("https://up.example"))
-    return Pool(destination, None, turn, Config.model_validate(DOCUMENT), lambda: clock[0])
+    return Pool(destination, dialer, turn, Config.model_validate(DOCUMENT), lambda: clock[0])
 
 
 def test_the_connection_used_last_is_used_next(pool):
@@ -183,3 +208,50 @@ async def test_what_this_machine_has_run_out_of_is_not_held_against_an_upstream(
 
     pool.check_breaker("10.0.0.1")
     assert pool.snapshot().breaker.failures == 0
+
+
+async def leave_while_dialling(pool):
+    """Begin a dial, and be gone before it has come about."""
+    waiting = asyncio.get_running_loop().create_task(pool.dial(Phases()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+
+
+async def come_about(dialer):
+    """Let connections come about, and the loop turn until everybody has heard of it."""
+    dialer.may_connect.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_dial_goes_on_when_its_client_has_left(pool, dialer):
+    """The next exchange has the connection."""
+    await leave_while_dialling(pool)
+    before = pool.snapshot()
+    await come_about(dialer)
+
+    assert (before.idle, before.busy) == (0, 1)
+    assert pool.take() is dialer.connections[0]
+
+
+async def test_few_dials_go_on_without_a_client(pool, dialer):
+    """Whoever comes and goes opens no more connections than that."""
+    for _ in range(MOST_ALONE + 3):
+        await leave_while_dialling(pool)
+    await come_about(dialer)
+
+    assert dialer.begun == MOST_ALONE + 3
+    assert len(dialer.connections) == pool.snapshot().idle == MOST_ALONE
+
+
+async def test_a_dial_without_a_client_ends_with_the_pool(pool, dialer):
+    """It leaves no connection behind."""
+    await leave_while_dialling(pool)
+    pool.close()
+    await come_about(dialer)
+
+    assert dialer.connections == []
+    assert pool.snapshot().busy == 0
