@@ -22,6 +22,8 @@ resolver    names to addresses, in threads that hang alone
 tls         the one way out that is verified
 certificates  what a listener of TLS is built from
 renewal     certificates that change while it runs: noticed, checked, used
+ca          a local authority, which clients of tunnels trust
+interception  what tunnels are opened with: renewed each day, and when the authority is
 printable   text that a terminal can be shown
 logs        the operational log, on standard error
 disk        what keeps a file from being written, and the fix
@@ -35,7 +37,7 @@ service     builds everything from the configuration; start, drain, stop
 audit       a sealed traffic log verified, as a command
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command
-cli         serve, demo, check, doctor, token, traffic, simulate; exit codes
+cli         serve, demo, check, doctor, token, traffic, ca, simulate; exit codes
 __main__    ``python -m proxy``
 
 Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.

@@ -104,7 +104,7 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     Raises:
         CertificateError: If one of them cannot be used.
     """
-    chain = _read_certificates(CERTIFICATE, tls.certificate)
+    chain = read_certificates(CERTIFICATE, tls.certificate)
     password = _read_password(tls)
     _check_key(chain, _read_key(tls, password), tls)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -119,7 +119,7 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
         raise CertificateError(CERTIFICATE, f"{tls.certificate} cannot be used ({reason})", fix) from error
     if tls.client_ca is not None:
         _ask_for_certificates(context, tls.client_ca)
-    return ServerTLS(context, chain[0].subject.rfc4514_string(), _find_validity(chain[0]))
+    return ServerTLS(context, chain[0].subject.rfc4514_string(), find_validity(chain[0]))
 
 
 def read_validity(tls: ListenerTLS) -> Validity:
@@ -128,7 +128,7 @@ def read_validity(tls: ListenerTLS) -> Validity:
     Raises:
         CertificateError: If it cannot be read.
     """
-    return _find_validity(_read_certificates(CERTIFICATE, tls.certificate)[0])
+    return find_validity(read_certificates(CERTIFICATE, tls.certificate)[0])
 
 
 def name_client(der: bytes) -> str:
@@ -145,7 +145,7 @@ def name_client(der: bytes) -> str:
 
 def _ask_for_certificates(context: ssl.SSLContext, path: str) -> None:
     """Let in only clients with a certificate by one of the authorities in a file."""
-    _read_certificates(CLIENT_CA, path)
+    read_certificates(CLIENT_CA, path)
     context.load_verify_locations(cafile=path)
     context.verify_mode = ssl.CERT_REQUIRED
     # Whatever stands in the file is trusted as it stands, an intermediate authority too.
@@ -154,8 +154,13 @@ def _ask_for_certificates(context: ssl.SSLContext, path: str) -> None:
     context.num_tickets = 0
 
 
-def _read_certificates(key: str, path: str) -> list[x509.Certificate]:
-    content = _read(key, path)
+def read_certificates(key: str, path: str) -> list[x509.Certificate]:
+    """Read the certificates that a file of the configuration's ``key`` holds, at least one.
+
+    Raises:
+        CertificateError: If it cannot be read, or holds none.
+    """
+    content = read_file(key, path)
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError as error:
@@ -174,7 +179,7 @@ def _read_password(tls: ListenerTLS) -> str | None:
 
 
 def _read_key(tls: ListenerTLS, password: str | None) -> PrivateKeyTypes:
-    content = _read(KEY, tls.key)
+    content = read_file(KEY, tls.key)
     _warn_of_exposure(tls.key)
     is_encrypted = _ENCRYPTED in content
     if is_encrypted and password is None:
@@ -197,8 +202,8 @@ def _warn_of_exposure(path: str) -> None:
 
 def _check_key(chain: list[x509.Certificate], key: PrivateKeyTypes, tls: ListenerTLS) -> None:
     """Refuse a key that is not the first certificate's, before OpenSSL does so in words of its own."""
-    ours = _spell(key.public_key())
-    matches = [_spell(certificate.public_key()) == ours for certificate in chain]
+    ours = spell_key(key.public_key())
+    matches = [spell_key(certificate.public_key()) == ours for certificate in chain]
     if matches[0]:
         return
     if any(matches):
@@ -208,11 +213,17 @@ def _check_key(chain: list[x509.Certificate], key: PrivateKeyTypes, tls: Listene
     raise CertificateError(KEY, f"{tls.key} is not the key to the certificate in {tls.certificate}", fix)
 
 
-def _spell(key: PublicKeyTypes) -> bytes:
+def spell_key(key: PublicKeyTypes) -> bytes:
+    """Return a public key in the one way in which it is compared."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _read(key: str, path: str) -> bytes:
+def read_file(key: str, path: str) -> bytes:
+    """Read a file that ``key`` of the configuration names.
+
+    Raises:
+        CertificateError: If it cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return file.read(MOST_BYTES)
@@ -220,7 +231,8 @@ def _read(key: str, path: str) -> bytes:
         raise CertificateError(key, f"{path} cannot be read ({error.strerror})", _READABLE) from error
 
 
-def _find_validity(certificate: x509.Certificate) -> Validity:
+def find_validity(certificate: x509.Certificate) -> Validity:
+    """Return from when until when a certificate is good."""
     return Validity(certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp())
 
 

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, doctor, token, traffic, simulate.
+"""The command line: serve, demo, check, doctor, token, traffic, ca, simulate.
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.audit import usage as audit_usage
+from proxy.ca import usage as ca_usage
 from proxy.control import usage
 from proxy.errors import ConfigError, ControlError
 from proxy.printable import escape_unprintable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 DONE = 0
 FAILED = 1
 CONFIGURATION = 2
+MOST_CA_YEARS = 10
+"""A certificate that nobody remembers making is one that nobody replaces."""
+CA_HOSTS = ("rapidsos.com",)
 NOT_TAKEN = object()
 """Stands for the configuration of a command that has none."""
 
@@ -174,6 +178,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_doctor(commands.add_parser("doctor", help="name the broken link between here and RapidSOS"))
     _add_token(commands.add_parser("token", help="ask the running proxy for its tokens' state, or for new ones"))
     _add_traffic(commands.add_parser("traffic", help="verify the traffic log that the proxy has sealed"))
+    _add_ca(commands.add_parser("ca", help="make a local authority, for clients that speak https through a proxy"))
     _add_simulate(commands.add_parser("simulate", help="run the simulated RapidSOS alone"))
     return parser
 
@@ -236,6 +241,35 @@ def _add_traffic(parser: argparse.ArgumentParser) -> None:
     add("--key-file", metavar="FILE", action="append", type=Path, default=[], help="a key; may be given again")
 
 
+def _add_ca(parser: argparse.ArgumentParser) -> None:
+    commands = _describe(parser, ca_usage.CA, ca_usage.CA_END).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    init = commands.add_parser("init", help="make a certificate and its key")
+    _describe(init, ca_usage.INIT, ca_usage.INIT_END).set_defaults(command=_ca_init)
+    add, years = init.add_argument, range(1, MOST_CA_YEARS + 1)
+    add("--dir", metavar="DIR", type=Path, default=Path(), help="where to write them (default: here)")
+    add(
+        "--name",
+        metavar="NAME",
+        type=_parse_ca_name,
+        help="as trust stores show it (default: with this machine's)",
+    )
+    hosts = init.add_mutually_exclusive_group()
+    hosts.add_argument(
+        "--host", metavar="HOST", action="append", type=_parse_host, help="that it vouches for; may be given again"
+    )
+    hosts.add_argument("--any-host", action="store_true", help="do not limit it to some hosts")
+    add(
+        "--years",
+        metavar="N",
+        type=int,
+        choices=years,
+        default=MOST_CA_YEARS,
+        help="life (default: %(default)s, the most)",
+    )
+
+
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     _describe(parser, _SIMULATE, _SIMULATE_END).set_defaults(command=_simulate)
     _add_port(parser, "--port", 9911, "of the simulator")
@@ -280,6 +314,25 @@ def _parse_port(text: str) -> int:
         message = f"{text} is not a port, 1 to 65535"
         raise argparse.ArgumentTypeError(message)
     return port
+
+
+def _parse_host(text: str) -> str:
+    from proxy.config.units import UnitError, parse_host_name
+
+    try:
+        return parse_host_name(text)
+    except UnitError as error:
+        message = f"{error.problem}; {error.fix}"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _parse_ca_name(text: str) -> str:
+    from proxy.ca.issuing import LONGEST_COMMON_NAME
+
+    if 1 <= len(text) <= LONGEST_COMMON_NAME and text.isprintable():
+        return text
+    message = f"a name has 1 to {LONGEST_COMMON_NAME} printable characters"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -375,6 +428,19 @@ def _traffic_verify(arguments: argparse.Namespace) -> int:
 
     progress = Progress(sys.stderr)
     return verify(arguments.files, arguments.config, arguments.key_file, environment(), _answer, progress)
+
+
+def _ca_init(arguments: argparse.Namespace) -> int:
+    import socket
+    import time
+
+    from proxy.ca.founding import describe_founded, found_authority
+    from proxy.ca.issuing import LONGEST_COMMON_NAME
+
+    name = arguments.name or f"RapidSOS proxy on {socket.gethostname()}"[:LONGEST_COMMON_NAME]
+    hosts = () if arguments.any_host else tuple(arguments.host or CA_HOSTS)
+    _answer(describe_founded(found_authority(arguments.dir, name, hosts, time.time(), arguments.years)))
+    return DONE
 
 
 def _find_control(arguments: argparse.Namespace) -> Place:

@@ -20,7 +20,7 @@ CLIENT_LEFT = "client_left"
 REFUSED = "refused"
 """The proxy answered by itself; ``error`` says why."""
 ANSWERED_HERE = "answered_here"
-"""OPTIONS that asked for the proxy itself (RFC 9110, sections 7.6.2 and 9.3.7)."""
+"""OPTIONS that asked for the proxy itself (RFC 9110, sections 7.6.2 and 9.3.7), or a CONNECT that it ends itself."""
 TOKEN_FAILED = "token_failed"  # noqa: S105 (an outcome, not a password) # nosec B105
 """No token could be had."""
 UPSTREAM_FAILED = "upstream_failed"
@@ -77,6 +77,19 @@ class Body:
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """The CONNECT that a connection's later requests came through.
+
+    Attributes:
+        id: Of its exchange.
+        host: That it asked for: lower case, without brackets.
+    """
+
+    id: str
+    host: str
+
+
 @dataclass(slots=True)
 class Attempt:
     """One try at the upstream.
@@ -119,6 +132,7 @@ class Exchange:
         started: The same moment on the monotonic clock.
         client: The client's address without its port.
         client_cert: Whose certificate the client has shown; None without one.
+        connect: The tunnel that it came through; None for a request that came in the open.
         request: None when the head could not be parsed.
         response: The head sent to the client, the proxy's own answers included; None when none was.
         sent_authorization: The Authorization value of the last attempt; None before there was one, and where the
@@ -156,3 +170,4 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     client_cert: str | None = None
+    connect: Connect | None = None

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from proxy.config.places import Stamp
 
 FIX = "renew it, and put the new one into the same file: it is used within a second, without a restart"
+
+Stamps = tuple["Stamp | None", ...]
+"""The states of several files at one moment."""
+Found = TypeVar("Found")
 
 log = structlog.get_logger(__name__)
 
@@ -74,38 +78,50 @@ class Security:
         return CertificateStatus(self.name, self.tls.validity.not_after, dict(self.handshakes.failures))
 
 
-class WatchedCertificate:
-    """The files of one listener's TLS, and the state in which they were last read."""
+class WatchedCertificate(Generic[Found]):
+    """The files of a certificate and what belongs to it, and the state in which they were last read."""
 
-    def __init__(self, listener: str, tls: ListenerTLS, used: tuple[Stamp | None, ...]) -> None:
-        """Compare with the states that the files had before what is used was read."""
-        self.key = listener
-        self._tls = tls
+    def __init__(
+        self, key: str, where: str, paths: Sequence[str], used: Stamps, read_files: Callable[[], Found]
+    ) -> None:
+        """Compare with the states that the files had before what is used was read.
+
+        Args:
+            key: Whose they are.
+            where: The table of the configuration that names them.
+            paths: They.
+            used: Those states.
+            read_files: Returns what is to be used; raises a CertificateError if they cannot be.
+        """
+        self.key = key
+        self._where = where
+        self._paths = paths
         self._seen = self._read = used
+        self._read_files = read_files
 
-    def look(self) -> ServerTLS | None:
+    def look(self) -> Found | None:
         """Look once; return what new connections are to use, if that has changed.
 
         The files are read when all of them have stopped changing: certificate and key come one after the other.
         """
-        stamps = stamp_files(self._tls)
+        stamps = stamp_files(self._paths)
         is_steady, self._seen = stamps == self._seen, stamps
         if not is_steady or stamps == self._read:
             return None
         try:
-            found = read_server_tls(self._tls)
+            found = self._read_files()
         except CertificateError as error:
-            if stamp_files(self._tls) == stamps:  # else it was read while it was written
+            if stamp_files(self._paths) == stamps:  # else it was read while it was written
                 self._read = stamps
                 self._complain(error)
             return None
-        if stamp_files(self._tls) != stamps:
+        if stamp_files(self._paths) != stamps:
             return None
         self._read = stamps
         return found
 
     def _complain(self, error: CertificateError) -> None:
-        key = f"listener[{self.key}].tls.{error.key}"
+        key = f"{self._where}.{error.key}"
         log.error("certificate.unusable", key=key, problem=error.problem, fix=error.fix, used="the old one")
 
 
@@ -133,9 +149,10 @@ class Renewal:
         """
         watched = []
         for name, tls in self._settings.items():
-            stamps, found = await in_thread(partial(_read, name, tls), name=f"certificate of {name}")
+            where, paths, read_files = f"listener[{name}].tls", _list_paths(tls), partial(read_server_tls, tls)
+            stamps, found = await read_first(where, paths, read_files)
             self._securities[name] = Security(name, found)
-            watched.append(WatchedCertificate(name, tls, stamps))
+            watched.append(WatchedCertificate(name, where, paths, stamps, read_files))
         self._watch = FileWatch(watched, self.take, asyncio.get_running_loop())
         self._watch.start()
         if watched:
@@ -175,17 +192,27 @@ class Renewal:
             log.warning("certificate.expiring", listener=security.name, problem=trouble, until=validity.until, fix=FIX)
 
 
-def stamp_files(tls: ListenerTLS) -> tuple[Stamp | None, ...]:
-    """Return the state that each file is in now; None for one that cannot be looked at."""
-    paths = (tls.certificate, tls.key, tls.client_ca)
-    return tuple(File(Path(path)).stamp() for path in paths if path is not None)
+async def read_first(where: str, paths: Sequence[str], read_files: Callable[[], Found]) -> tuple[Stamps, Found]:
+    """Read files at the start; the states are those before, so that a change meanwhile is seen at the first look.
 
+    Raises:
+        ConfigError: If they cannot be used; ``where`` is the table of the configuration that names them.
+    """
 
-def _read(name: str, tls: ListenerTLS) -> tuple[tuple[Stamp | None, ...], ServerTLS]:
-    """Read, in a thread; the states are those before, so that a change meanwhile is seen at the first look."""
-    stamps = stamp_files(tls)
+    def read() -> tuple[Stamps, Found]:
+        return stamp_files(paths), read_files()
+
     try:
-        return stamps, read_server_tls(tls)
+        return await in_thread(read, name=where)
     except CertificateError as error:
-        where = f"listener[{name}].tls.{error.key}"
-        raise ConfigError(where, error.problem, error.fix) from error
+        key = f"{where}.{error.key}"
+        raise ConfigError(key, error.problem, error.fix) from error
+
+
+def stamp_files(paths: Sequence[str]) -> Stamps:
+    """Return the state that each file is in now; None for one that cannot be looked at."""
+    return tuple(File(Path(path)).stamp() for path in paths)
+
+
+def _list_paths(tls: ListenerTLS) -> Sequence[str]:
+    return [path for path in (tls.certificate, tls.key, tls.client_ca) if path is not None]

@@ -23,6 +23,7 @@ from proxy.admin.view import ProxyStatus
 from proxy.control.server import ControlSocket
 from proxy.descriptors import allow_descriptors, count_descriptors
 from proxy.errors import ConfigError
+from proxy.interception import Interceptions
 from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
@@ -99,6 +100,7 @@ class Service:
         self._learn = learn
         self._rotation = Rotation(config, self._renew)
         self._renewal = Renewal(config.listener)
+        self._interceptions = Interceptions(config)
         observer = Observers([self._log, self.tally, self._rotation, *observers])
         tls = build_tls_context(config.outbound.ca_file)
         resolver = Resolver(config.timeouts.connect)
@@ -108,8 +110,8 @@ class Service:
             self._sources,
             observer,
             build_dialer(config, tls, resolver),
-            log_bytes=config.traffic_log.bodies,
             is_log_full=lambda: self._log.is_full,
+            find_interceptor=self._interceptions.find,
         )
         self.listeners: list[ListeningSocket] = []
         self.admin_url = ""
@@ -133,6 +135,7 @@ class Service:
         check_aiohttp()
         try:
             await self._renewal.start()
+            await self._interceptions.start()
             for listener in self._config.listener:
                 self.listeners.append(await bind(listener, self._relay, self._renewal.find(listener.name)))
             await self._open_doors()
@@ -171,6 +174,7 @@ class Service:
             steps.push_async_callback(self._sources.stop)
             steps.push_async_callback(self._rotation.stop)
             steps.push_async_callback(self._renewal.stop)
+            steps.push_async_callback(self._interceptions.stop)
             steps.push_async_callback(self._tasks.stop)
             steps.push_async_callback(self._relay.close)
             for listener in self.listeners:
@@ -191,7 +195,7 @@ class Service:
             pools=tuple(relay.pool_snapshots()),
             log=self._log.stats(),
             store=self._sources.store_status(),
-            certificates=tuple(self._renewal.statuses()),
+            certificates=(*self._renewal.statuses(), *self._interceptions.statuses()),
         )
 
     @property

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import time
 from typing import TYPE_CHECKING
 
+from proxy.ca.authority import read_authority
 from proxy.certificates import CertificateError, read_server_tls
 from proxy.config.environments import tell_environment
 from proxy.config.keys import check_key
 from proxy.config.store import check_store
 from proxy.http.fields import is_secret_field
+from proxy.program import PROGRAM
 from proxy.routing.origin import parse_url_origin
+from proxy.routing.table import find_routed_hosts
 from proxy.traffic.names import is_secret_name
 
 if TYPE_CHECKING:
-    from proxy.config.models import Config, Credential, Listener, Outbound, TrafficLog
+    from collections.abc import Sequence
+
+    from proxy.config.models import Config, Credential, Interception, Listener, Outbound, TrafficLog
     from proxy.config.problems import Problems
     from proxy.routing.origin import Origin
 
@@ -36,6 +42,7 @@ _OWN_PARAMETERS = frozenset({"grant_type", "client_id", "client_secret", "userna
 def check_config(config: Config, problems: Problems) -> None:
     """Note everything that does not fit together."""
     _check_listeners(config, problems)
+    _check_interception(config, problems)
     for name, credential in config.credential.items():
         _check_grant(f"credential.{name}", credential, problems)
         _check_persons(f"credential.{name}", credential, problems)
@@ -81,6 +88,36 @@ def _check_tls(listener: Listener, problems: Problems) -> None:
         read_server_tls(tls)
     except CertificateError as error:
         problems.add(f"listener[{listener.name}].tls.{error.key}", error.problem, error.fix)
+
+
+def _check_interception(config: Config, problems: Problems) -> None:
+    """Refuse listeners that could intercept nothing, and an authority that clients would not believe."""
+    names = [listener.name for listener in config.listener if listener.intercept]
+    for name in names:
+        if config.interception is None:
+            fix = f"add the section [interception] that `{PROGRAM} ca init` prints"
+            problems.add(f"listener[{name}].intercept", "needs a local authority", fix)
+        if not find_routed_hosts(config.route, name):
+            problem = "has no meaning here: no route for this listener names a host, so no tunnel would be opened"
+            fix = 'add a route with match = { host = "…" }, the host in the client\'s https:// URLs'
+            problems.add(f"listener[{name}].intercept", problem, fix)
+    for listener in config.listener:
+        if listener.intercept and listener.tls is not None:
+            problem = "does not go with tls: clients speak plain http to an HTTPS proxy, and ask it for a tunnel"
+            problems.add(f"listener[{listener.name}].intercept", problem, "use two listeners, on two ports")
+    if config.interception is not None:
+        _check_authority(config, config.interception, names, problems)
+
+
+def _check_authority(config: Config, settings: Interception, names: Sequence[str], problems: Problems) -> None:
+    if config.listener and not names:
+        fix = "set intercept = true on a listener, or remove the section"
+        problems.add("interception", "has no meaning while no listener has intercept = true", fix)
+    hosts = frozenset[str]().union(*(find_routed_hosts(config.route, name) for name in names))
+    try:
+        read_authority(settings).build_contexts(hosts, time.time())
+    except CertificateError as error:
+        problems.add(f"interception.{error.key}", error.problem, error.fix)
 
 
 def _check_grant(key: str, credential: Credential, problems: Problems) -> None:

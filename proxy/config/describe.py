@@ -5,15 +5,18 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from proxy.ca.authority import read_authority_validity
 from proxy.certificates import read_validity
 from proxy.config.store import parse_redis_url
 from proxy.config.units import build_age, build_size
 from proxy.http.authority import build_authority
 from proxy.routing.origin import parse_url_origin
+from proxy.routing.table import find_routed_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from proxy.certificates import Validity
     from proxy.config.models import Admin, Config, Credential, Listener, ListenerTLS, Match, Route, Store, TrafficLog
     from proxy.routing.origin import Origin
 
@@ -42,6 +45,7 @@ def describe(config: Config, now: float) -> str:
             [*(_describe_listener(listener, now) for listener in config.listener), *_describe_admin(config.admin)],
         ),
         ("Routes: the first that matches takes the request", [_describe_route(route) for route in config.route]),
+        ("Interception", [*_describe_interception(config, now)]),
         ("Credentials", [row for item in config.credential.items() for row in _describe_credential(*item)]),
         ("Tokens are kept", [*_describe_store(config.store)]),
         ("Traffic log", [*_describe_log(config.traffic_log)]),
@@ -67,10 +71,27 @@ def _describe_listener(listener: Listener, now: float) -> Sequence[str]:
 
 def _describe_tls(tls: ListenerTLS, now: float) -> str:
     """Say how long the certificate is good, and who must have one too."""
-    validity = read_validity(tls)
-    trouble = validity.find_trouble(now)
-    words = f"certificate until {validity.until}" + (f": WARNING, it {trouble}" if trouble else "")
+    words = f"certificate {_describe_validity(read_validity(tls), now)}"
     return words if tls.client_ca is None else f"{words}; clients must have one by {tls.client_ca}"
+
+
+def _describe_validity(validity: Validity, now: float) -> str:
+    trouble = validity.find_trouble(now)
+    return f"until {validity.until}" + (f": WARNING, it {trouble}" if trouble else "")
+
+
+def _describe_interception(config: Config, now: float) -> Iterator[Sequence[str]]:
+    """Say whose https is opened, and who can be anybody to these clients."""
+    settings = config.interception
+    if settings is None:
+        yield ("none: a client that asks for a tunnel (CONNECT) is refused",)
+        return
+    for listener in config.listener:
+        if listener.intercept:
+            yield listener.name, f"https:// to {', '.join(sorted(find_routed_hosts(config.route, listener.name)))}"
+    validity = _describe_validity(read_authority_validity(settings), now)
+    yield "authority", f"{settings.ca_certificate}, {validity}"
+    yield "key", f"{settings.ca_key}: whoever has it can be these hosts to the clients"
 
 
 def _describe_admin(admin: Admin) -> Iterator[Sequence[str]]:

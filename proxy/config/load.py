@@ -38,6 +38,8 @@ _PATHS = (
     ("admin", "control"),
     ("store", "file"),
     ("store", "ca_file"),
+    ("interception", "ca_certificate"),
+    ("interception", "ca_key"),
 )
 _TLS_PATHS = ("certificate", "key", "client_ca")
 _MAY_BE_LITERAL = frozenset({"client_id", "username"})

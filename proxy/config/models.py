@@ -76,8 +76,19 @@ class Listener(Model):
     """Whether persons' passwords may come here in clear (``from_client = "basic"``)."""
     allow_origins: tuple[Annotated[str, BeforeValidator(units.parse_web_origin)], ...] = ()
     """Web origins (``https://cad.example``) whose pages may send requests here."""
+    intercept: StrictBool = False
+    """Whether tunnels (``CONNECT``) to routed hosts are opened, and ended here, with a certificate of our own."""
     stub_token: StrictBool = False
     """Whether ``POST …/oauth/token`` is answered here, with a token that opens nothing."""
+
+
+class Interception(Model):
+    """The local authority that clients of listeners with ``intercept`` trust; ``rapidsos-proxy ca init`` makes one."""
+
+    ca_certificate: str
+    """PEM file: its certificate first; behind it those that signed it, where it is not its own root."""
+    ca_key: str
+    """PEM file of its private key; whoever has it can be RapidSOS to those clients."""
 
 
 class User(Model):
@@ -345,3 +356,5 @@ class Config(Model):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     breaker: Breaker = Breaker()
+    interception: Interception | None = None
+    """None where no listener has ``intercept``."""

@@ -13,7 +13,7 @@ from proxy.doctor.calls import check_client, check_clock, check_token, check_ups
 from proxy.doctor.check import Check, Result
 from proxy.doctor.finding import Place
 from proxy.doctor.grant import list_places as list_token_places
-from proxy.doctor.ports import check_certificate, check_port
+from proxy.doctor.ports import check_authority, check_certificate, check_port
 from proxy.doctor.probe import choose_probe
 from proxy.doctor.reach import DNS, TCP, check_corporate_proxy, check_reach, list_places
 from proxy.doctor.secrets import judge_secrets
@@ -86,6 +86,10 @@ class _Plan:
                 place = Place("certificate", listener.name)
                 run = partial(check_certificate, place, listener.tls)
                 yield Check("This machine", (place,), run, limit_s=self._limits.connect_s)
+        if config.interception is not None:
+            place = Place("certificate", "interception")
+            run = partial(check_authority, place, config.interception)
+            yield Check("This machine", (place,), run, limit_s=self._limits.connect_s)
 
     def list_hosts(self) -> Iterator[Check]:
         """List, for each way to a host, the way itself, the tokens fetched there, the questions asked, the clock."""

@@ -11,15 +11,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from proxy.ca.authority import read_authority_validity
 from proxy.certificates import CertificateError, read_validity
 from proxy.doctor.check import Result
 from proxy.doctor.finding import Whose
 from proxy.http.problem import PROXY_NAME, TYPE_PREFIX
+from proxy.interception import FIX as NEW_AUTHORITY
 from proxy.relay.listener import build_bind_error
 from proxy.threads import in_thread
 
 if TYPE_CHECKING:
-    from proxy.config.models import ListenerTLS
+    from collections.abc import Callable
+
+    from proxy.certificates import Validity
+    from proxy.config.models import Interception, ListenerTLS
     from proxy.config.units import SocketAddress
     from proxy.doctor.finding import Finding, Place
 
@@ -45,14 +50,24 @@ async def check_port(place: Place, address: SocketAddress) -> Result:
 
 async def check_certificate(place: Place, tls: ListenerTLS) -> Result:
     """Look whether a listener's certificate is good, and will be next week."""
+    fix = "renew it, and put the new one into the same file"
+    return await _check_validity(place, tls.certificate, partial(read_validity, tls), fix)
+
+
+async def check_authority(place: Place, settings: Interception) -> Result:
+    """Look whether the local authority is good, and will be next week."""
+    read = partial(read_authority_validity, settings)
+    return await _check_validity(place, settings.ca_certificate, read, NEW_AUTHORITY)
+
+
+async def _check_validity(place: Place, path: str, read: Callable[[], Validity], fix: str) -> Result:
     try:
-        validity = await in_thread(partial(read_validity, tls), name="certificate")
+        validity = await in_thread(read, name="certificate")
     except CertificateError as error:  # it could be read when the configuration was
         return Result((place.failed(error.problem, error.fix, Whose.CONFIGURATION),))
     if (trouble := validity.find_trouble(time.time())) is not None:
-        fix = "renew it, and put the new one into the same file"
-        return Result((place.warning(f"{tls.certificate} {trouble}", fix, Whose.CONFIGURATION),))
-    return Result((place.ok(f"{tls.certificate} is good until {validity.until}"),))
+        return Result((place.warning(f"{path} {trouble}", fix, Whose.CONFIGURATION),))
+    return Result((place.ok(f"{path} is good until {validity.until}"),))
 
 
 async def _tell_holder(place: Place, address: SocketAddress) -> Finding:

@@ -25,12 +25,13 @@ ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTI
 """For the Allow field; other methods are forwarded as well, except these two."""
 REFUSED_METHODS: Final = {
     "CONNECT": "the client asks for a tunnel (CONNECT), and no token can be put into a tunnel; change https:// to "
-    "http:// in the client's RapidSOS URLs",
+    "http:// in the client's RapidSOS URLs, or set intercept = true on the listener",
     "TRACE": "TRACE is not forwarded, since its answer would show the token to the client; have the client, or the "
     "scanner, use another method",
 }
 """With what the client is told.  TRACE would echo the token (RFC 9110, section 9.3.8)."""
 
+_NO_HOST = f"an HTTP/1.1 request has exactly one Host field; {Malformed.step}"
 _ORIGIN = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE)
 _COMMENT = re.compile(r"\([^()]*\)")
 MOST_NESTED_COMMENTS = 8
@@ -63,6 +64,7 @@ class Admission:
         allow_origins: Iterable[str],
         pseudonym: str,
         trusts_local_names: bool = True,
+        intercepts: bool = False,
     ) -> None:
         """Keep what the rules compare with.
 
@@ -73,8 +75,10 @@ class Admission:
             pseudonym: Our name in Via.
             trusts_local_names: Whether any single label and any local name is ours. Public DNS never answers one, but a
                 neighbour on the network can (mDNS, LLMNR), so where a login is to be had they are not.
+            intercepts: Whether CONNECT to a routed host is allowed.
         """
         self._trusts_local_names = trusts_local_names
+        self._intercepts = intercepts
         self._routed = frozenset(host.lower() for host in routed_hosts)
         self._own = frozenset(name.lower() for name in names) | self._routed
         self._origins = frozenset(origin.lower() for origin in allow_origins)
@@ -85,20 +89,19 @@ class Admission:
         """Read what ``head`` asks for, if it may.
 
         Raises:
-            MethodNotAllowed: For CONNECT and TRACE.
+            MethodNotAllowed: For TRACE, and for CONNECT unless the listener intercepts.
             Malformed: If the target or the Host field is.
-            TargetNotAllowed: If an absolute-form target's host is not a routed one.
+            TargetNotAllowed: If the host of CONNECT, or of an absolute-form target, is not a routed one.
             WrongHost: If Host could be a rebound DNS name.
             CrossSite: If a web page of another origin speaks.
             Loop: If the request has been here before.
         """
         if head.method in REFUSED_METHODS:
-            raise MethodNotAllowed(REFUSED_METHODS[head.method])
+            return self._admit_connect(head)
         seen = head.section.derive(self._look)
         host = seen.host
         if host is None and head.minor == 1:
-            detail = f"an HTTP/1.1 request has exactly one Host field; {Malformed.step}"
-            raise Malformed(detail)
+            raise Malformed(_NO_HOST)
         target = parse_target(head.method, head.target, host)
         if target.form == "absolute":
             self._check_target(target)
@@ -107,6 +110,20 @@ class Admission:
             raise WrongHost(detail)
         if not seen.is_plain:
             self._check_sender(head, target)
+        return target
+
+    def _admit_connect(self, head: RequestHead) -> Target:
+        """Read which host a CONNECT asks for; its own target wins over Host, which some clients fill in otherwise."""
+        if head.method != "CONNECT" or not self._intercepts:
+            raise MethodNotAllowed(REFUSED_METHODS[head.method])
+        if head.section.derive(self._look).host is None and head.minor == 1:
+            raise Malformed(_NO_HOST)
+        if "transfer-encoding" in head.names or any(value.strip("0") for value in head.all("content-length")):
+            detail = f"CONNECT has no body (RFC 9110, section 9.3.6); {Malformed.step}"
+            raise Malformed(detail)
+        target = parse_target(head.method, head.target)
+        self._check_target(target)
+        self._check_sender(head, target)
         return target
 
     def _look_at(self, section: FieldSection) -> _Seen:
@@ -149,6 +166,21 @@ class Admission:
 
     def _is_welcome(self, origin: str, target: Target) -> bool:
         return origin.lower() in self._origins or is_same_origin(origin, target)
+
+
+def check_tunnelled(target: Target, host: str) -> None:
+    """Hold a request to the host that its client has asked a tunnel for.
+
+    One that names none is for that host: the tunnel names it.
+
+    Raises:
+        WrongHost: If it is for another (RFC 9110, section 7.4).
+    """
+    if target.host is None:
+        target.host = host
+    elif target.host != host:
+        detail = f"the tunnel is to {host}, and the request in it for {target.host}; have the client ask for one each"
+        raise WrongHost(detail)
 
 
 def is_same_origin(origin: str, target: Target) -> bool:

@@ -95,6 +95,18 @@ def build_options_answer(*, now: float) -> Answer:
     return build_answer(HTTPStatus.OK, [_ALLOW], b"", now)
 
 
+def build_connect_answer(*, now: float) -> Answer:
+    """Build the answer to a CONNECT; what follows it is no body, so nothing says how long it is (RFC 9110, 9.3.6).
+
+    Args:
+        now: Wall time, in seconds since the epoch.
+    """
+    reason = "Connection Established"
+    fields = [("Date", formatdate(now, usegmt=True))]
+    size = len(f"HTTP/1.1 200 {reason}\r\n") + sum(len(f"{name}: {value}\r\n") for name, value in fields) + len("\r\n")
+    return Answer(ResponseHead(1, build_section(fields), size, HTTPStatus.OK, reason), b"")
+
+
 def build_answer(status: int, fields: Fields, body: bytes, now: float) -> Answer:
     """Build an answer with the fields that all of ours have, and those of its own."""
     fields = [

@@ -3,6 +3,7 @@
 listener   the sockets that clients connect to
 client     one client's connection: requests in, answers out
 secure     TLS between a socket and a client's connection
+tunnel     those that clients ask for (CONNECT), and that end here
 handshakes  those that failed: counted all, told of in measure
 transfer   one exchange under way: token, connection, request, answer, and every way it can end
 asking     the request's way to the upstream, and what is kept of it for a second try

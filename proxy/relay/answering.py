@@ -168,6 +168,11 @@ class Answering:
         without_body = exchange.request is not None and exchange.request.method == "HEAD"
         self._client.send(data if without_body else data + answer.body)
 
+    def send_connected(self, answer: Answer) -> None:
+        """Send the answer that opens a tunnel: the connection goes on, whatever the client's version says of it."""
+        self._exchange.response = answer.head
+        self._client.send(build_own_head(answer.head, connection=None))
+
     def _connection_field(self, *, request_done: bool) -> str | None:
         if not self.keeps_alive(request_done=request_done):
             return "close"

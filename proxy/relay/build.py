@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.config.models import Config, Listener
     from proxy.observer import Observer
     from proxy.relay.persons import Persons
+    from proxy.relay.tunnel import Interceptor
     from proxy.resolver import Resolver
     from proxy.tokens.build import Sources
 
@@ -38,8 +39,8 @@ def build_relay(
     observer: Observer,
     dialer: Dialer,
     *,
-    log_bytes: int,
     is_log_full: Callable[[], bool],
+    find_interceptor: Callable[[str], Interceptor | None] = lambda _listener: None,
 ) -> Relay:
     """Build the data path; needs a running event loop.
 
@@ -48,14 +49,17 @@ def build_relay(
         sources: Of tokens.
         observer: Is told of each exchange that closes.
         dialer: Opens connections to upstreams.
-        log_bytes: How much of a body the traffic log wants.
         is_log_full: Whether to refuse exchanges because of it.
+        find_interceptor: Returns what a listener's tunnels are opened with; None where none are.
     """
     pseudonym = f"rapidsos-proxy-{secrets.token_hex(PSEUDONYM_BYTES)}"
     turn = Turn(observer)
     routes = RouteTable(config.route, config.listener)
     gate = Gate(
-        {listener.name: _build_rules(listener, routes, pseudonym) for listener in config.listener},
+        {
+            listener.name: _build_rules(listener, routes, pseudonym, find_interceptor(listener.name))
+            for listener in config.listener
+        },
         routes,
         {**sources.by_name, **_build_persons(config, sources)},
         _build_pools(config, routes, dialer, turn),
@@ -64,7 +68,7 @@ def build_relay(
     )
     # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
     clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
-    return Relay(gate, turn, config, clocks, log_bytes=log_bytes, pseudonym=pseudonym)
+    return Relay(gate, turn, config, clocks, log_bytes=config.traffic_log.bodies, pseudonym=pseudonym)
 
 
 def build_dialer(config: Config, tls: ssl.SSLContext, resolver: Resolver) -> Dialer:
@@ -97,14 +101,17 @@ def _build_persons(config: Config, sources: Sources) -> dict[str, Persons]:
     return persons
 
 
-def _build_rules(listener: Listener, routes: RouteTable, pseudonym: str) -> ListenerRules:
+def _build_rules(
+    listener: Listener, routes: RouteTable, pseudonym: str, interceptor: Interceptor | None
+) -> ListenerRules:
     admission = Admission(
         names=find_machine_names() | set(listener.names),
         routed_hosts=routes.routed_hosts(listener.name),
         allow_origins=listener.allow_origins,
         pseudonym=pseudonym,
+        intercepts=interceptor is not None,
     )
-    return ListenerRules(listener.allow or LOOPBACK, admission, listener.stub_token)
+    return ListenerRules(listener.allow or LOOPBACK, admission, listener.stub_token, interceptor)
 
 
 def _build_pools(config: Config, routes: RouteTable, dialer: Dialer, turn: Turn) -> dict[str, Pool]:

@@ -27,11 +27,12 @@ from proxy.exchange import CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import parse_request_head
 from proxy.http.scan import HeadScanner, skip_empty_lines
+from proxy.relay.secure import SecureConnection
 from proxy.relay.transfer import LEAST_RATE, Transfer
 from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
-    from proxy.exchange import Exchange
+    from proxy.exchange import Connect, Exchange
     from proxy.http.framing import BodyReader
     from proxy.relay.relay import Relay
 
@@ -55,6 +56,7 @@ class ClientConnection(asyncio.Protocol):
         "_body",
         "_buffer",
         "_certificate",
+        "_connect",
         "_deadline",
         "_eof",
         "_has_begun",
@@ -81,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._wire = cast("Wire", None)
         self._address = ""
         self._certificate: str | None = None
+        self._connect: Connect | None = None
         self._buffer = b""
         self._scanner = HeadScanner(relay.limits)
         self._body: BodyReader = NO_BODY
@@ -139,11 +142,20 @@ class ClientConnection(asyncio.Protocol):
         self._started = self._relay.clock()
         self._deadline = self._started + self._relay.timeouts.head
 
+    def move_to(self, transport: asyncio.Transport) -> None:
+        """Go on over another transport: TLS begins in the one that a tunnel was asked for on."""
+        self._wire.resume_reading()
+        self._wire.flush()
+        self._transport = transport
+        self._wire = Wire(transport, self._relay.turn)
+        self._deadline = math.inf
+
     def refuse_plain_http(self, received: int) -> None:
-        """Refuse a request without TLS on a listener that has it, in plain text, after so many bytes of it."""
+        """Refuse a request without TLS where there has to be some, in plain text, after so many bytes of it."""
         exchange = self._open_exchange()
         exchange.bytes_in = received
-        detail = "plain HTTP came to a listener of TLS; change http:// to https:// in the client's URLs"
+        where = "to a listener of TLS" if self._connect is None else "in a tunnel (CONNECT), which is for https alone"
+        detail = f"plain HTTP came {where}; change http:// to https:// in the client's URLs"
         self._refuse(Malformed(detail), exchange)
 
     def data_received(self, data: bytes) -> None:
@@ -270,12 +282,18 @@ class ClientConnection(asyncio.Protocol):
             exchange.request_body.add(payload)
         self._body = body
         self._transfer = transfer = Transfer(self._relay, self, exchange, body)
-        transfer.start(done=body.is_complete)
+        tunnel = transfer.start(done=body.is_complete)
+        if tunnel is not None:
+            self._connect = tunnel.connect
+            secure = SecureConnection(self, tunnel.context, tunnel.handshakes, self._relay.timeouts.head)
+            secure.take_over(self._transport, rest)
+            return b"", True
         return rest, True
 
     def _open_exchange(self) -> Exchange:
         exchange = self._relay.open_exchange(self._listener, self._address, self._started)
         exchange.client_cert = self._certificate
+        exchange.connect = self._connect
         return exchange
 
     def _note_beginning(self, data: bytes) -> None:

@@ -12,10 +12,13 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from proxy.errors import ClientNotAllowed, LogFull
+from proxy.errors import ClientNotAllowed, LogFull, MethodNotAllowed
+from proxy.exchange import Connect
+from proxy.http.admission import check_tunnelled
 from proxy.http.problem import build_options_answer, is_answered_here
 from proxy.http.stub import build_stub_token_answer, find_base
 from proxy.relay.persons import Persons
+from proxy.relay.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from proxy.http.admission import Admission
     from proxy.http.head import RequestHead
     from proxy.http.problem import Answer
+    from proxy.http.targets import Target
     from proxy.relay.pool import Pool
+    from proxy.relay.tunnel import Interceptor
     from proxy.routing.table import CompiledRoute, RouteTable
     from proxy.tokens.source import Source
 
@@ -62,11 +67,13 @@ class ListenerRules:
         allow: Client networks.
         admission: Its rules about targets, hosts and web pages.
         stub_token: Whether it has a token endpoint of its own.
+        interceptor: What its tunnels are opened with; None where none are.
     """
 
     allow: tuple[Network, ...]
     admission: Admission
     stub_token: bool = False
+    interceptor: Interceptor | None = None
 
     @lru_cache(maxsize=1024)  # noqa: B019 (rules live as long as the process; few clients come again and again)
     def find_client(self, address: str) -> Address | None:
@@ -131,20 +138,21 @@ class Gate:
             raise ClientNotAllowed(detail)
         return client
 
-    def admit(self, exchange: Exchange) -> Admitted | Answer:
+    def admit(self, exchange: Exchange) -> Admitted | Answer | Tunnel:
         """Let an exchange in.
 
         Args:
             exchange: Its route and credential are filled in.
 
         Returns:
-            The answer when it asks for the proxy itself, by OPTIONS, or for a token of the listener's own.
+            The answer when it asks for the proxy itself, by OPTIONS, or for a token of the listener's own; the tunnel
+            when it asks for one, and may have it.
 
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
             ClientLogin: If its route wants a person's login, and there is none that is believed.
             LogFull, Overloaded: If the proxy cannot take it now.
-            ClientError: As ``Admission.admit``, ``RouteTable.match`` and ``Permits.check`` do.
+            ClientError: As ``Admission.admit``, ``check_tunnelled``, ``RouteTable.match`` and ``Permits.check`` do.
         """
         client = self.check_client(exchange.listener, exchange.client)
         if self._is_log_full():
@@ -156,6 +164,10 @@ class Gate:
         head: RequestHead = exchange.request  # type: ignore[assignment]  # a head that cannot be parsed comes to no gate
         rules = self._rules[exchange.listener]
         target = rules.admission.admit(head)
+        if target.form == "authority":
+            return _open_tunnel(exchange, target, rules)
+        if exchange.connect is not None:
+            check_tunnelled(target, exchange.connect.host)
         if is_answered_here(head, target):
             return build_options_answer(now=self._wall_clock())
         if rules.stub_token and self._routes.has_base(exchange.listener, find_base(head, target)):
@@ -173,3 +185,12 @@ class Gate:
         exchange.named_by = persons.field
         source = persons.choose(exchange, head, client)
         return Admitted(route, matched.path, source, pool, persons.field)
+
+
+def _open_tunnel(exchange: Exchange, target: Target, rules: ListenerRules) -> Tunnel:
+    """Grant a tunnel to a routed host, which admission has found it to be; never one within another."""
+    host, interceptor = target.host, rules.interceptor
+    if exchange.connect is not None or host is None or interceptor is None:
+        detail = "the client asks for a tunnel (CONNECT) within a tunnel; have it ask for one, and speak HTTP in that"
+        raise MethodNotAllowed(detail)
+    return Tunnel(Connect(exchange.id, host), interceptor.contexts[host], interceptor.handshakes)

@@ -64,6 +64,19 @@ TOO_SLOW = Failure(
     "it did not finish the handshake in time",
     "see whether it is well, and the network to it; timeouts.head is how long it has",
 )
+WRONG_NAME = Failure(
+    "wrong_name",
+    "it asked for a tunnel to one host, and in it for the certificate of another",
+    "see its settings, and what stands between it and the proxy",
+)
+_BY_REASON = {
+    "CALLBACK_FAILED": WRONG_NAME,  # of the name that the client has sent (proxy.ca.authority)
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": Failure(
+        "no_client_certificate",
+        "it showed no certificate",
+        "give it a certificate by an authority in tls.client_ca, or remove tls.client_ca",
+    ),
+}
 
 
 def explain_failure(error: ssl.SSLError) -> Failure:
@@ -72,9 +85,8 @@ def explain_failure(error: ssl.SSLError) -> Failure:
     if isinstance(error, ssl.SSLCertVerificationError):
         fix = "give it a certificate that an authority in tls.client_ca has signed and that has not expired"
         return Failure("client_certificate", f"its certificate was not accepted: {error.verify_message}", fix)
-    if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
-        fix = "give it a certificate by an authority in tls.client_ca, or remove tls.client_ca"
-        return Failure("no_client_certificate", "it showed no certificate", fix)
+    if reason in _BY_REASON:
+        return _BY_REASON[reason]
     if reason in _REFUSES_OURS:
         fix = "give it the certificate of the authority that signed the listener's, and use a name that stands in it"
         return Failure("certificate_refused", f"it refused the listener's certificate ({reason})", fix)
@@ -94,11 +106,20 @@ class Handshakes:
         failures: How many, by reason, since the start.
     """
 
-    def __init__(self, listener: str, clock: Callable[[], float]) -> None:
-        """Begin with none; ``clock`` gives monotonic seconds."""
+    def __init__(
+        self, listener: str, clock: Callable[[], float], explain: Callable[[Failure], Failure] = lambda failure: failure
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            listener: Its name.
+            clock: Gives monotonic seconds.
+            explain: Says of a failure what is to be done about it here.
+        """
         self.failures: Counter[str] = Counter()
         self._listener = listener
         self._clock = clock
+        self._explain = explain
         self._told_at: dict[tuple[str, str], float] = {}
         self._untold = 0
 
@@ -113,6 +134,7 @@ class Handshakes:
             return
         self._told_at[key] = now
         untold, self._untold = self._untold, 0
+        failure = self._explain(failure)
         log.warning(
             "handshake.failed",
             listener=self._listener,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proxy.relay.client import ClientConnection
     from proxy.relay.gate import Admitted, Gate
     from proxy.relay.pool import PoolSnapshot
+    from proxy.relay.tunnel import Tunnel
     from proxy.relay.turn import Turn
     from proxy.tokens.token import Token
 
@@ -145,11 +146,11 @@ class Relay:
         started_at = self.wall_clock() - (self.clock() - started)
         return Exchange(f"{self._id_prefix}-{self._opened:x}", started_at, started, listener, client)
 
-    def admit(self, exchange: Exchange) -> Admitted | Answer:
+    def admit(self, exchange: Exchange) -> Admitted | Answer | Tunnel:
         """Let an exchange in, or say why not.
 
         Returns:
-            The answer when it asks for the proxy itself.
+            The answer when it asks for the proxy itself, or the tunnel when it asks for one.
 
         Raises:
             ExchangeError: The reason.

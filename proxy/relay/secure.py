@@ -239,8 +239,17 @@ class SecureConnection(asyncio.Protocol):
         self._raw = cast("asyncio.Transport", transport)
         self._transport = SecureTransport(self._raw, self._context)
         self._client.connection_made(self._transport)
-        if not self._raw.is_closing():
-            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._time_out)
+        self._start_timer()
+
+    def take_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Begin on a connection on which the client has asked for a tunnel; ``data`` is what it has sent since."""
+        self._raw = transport
+        self._transport = SecureTransport(transport, self._context)
+        self._client.move_to(self._transport)
+        transport.set_protocol(self)
+        self._start_timer()
+        if data:
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the handshake, or records."""
@@ -342,6 +351,10 @@ class SecureConnection(asyncio.Protocol):
         if not self._raw.is_closing():
             self._raw.write_eof()
             self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._raw.abort)
+
+    def _start_timer(self) -> None:
+        if not self._raw.is_closing():
+            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._time_out)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

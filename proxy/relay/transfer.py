@@ -38,10 +38,11 @@ from proxy.exchange import (
 )
 from proxy.http.headers import build_upstream_head, without_field
 from proxy.http.placement import place_in_query
-from proxy.http.problem import Answer, build_problem
+from proxy.http.problem import Answer, build_connect_answer, build_problem
 from proxy.relay.answering import Answering
 from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
+from proxy.relay.gate import Admitted
 from proxy.tokens.rejection import BodyLook
 from proxy.traffic.names import MASK
 
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
     from proxy.http.framing import BodyReader
     from proxy.http.head import RequestHead, ResponseHead
     from proxy.relay.answering import ClientSide
-    from proxy.relay.gate import Admitted
     from proxy.relay.relay import Relay
+    from proxy.relay.tunnel import Tunnel
     from proxy.relay.upstream import UpstreamConnection
     from proxy.tokens.token import Token
 
@@ -137,18 +138,20 @@ class Transfer:
 
     # Start, token, connection.
 
-    def start(self, *, done: bool) -> None:
-        """Begin; ``done`` if the request's body, as far as there is one, is all in the exchange."""
+    def start(self, *, done: bool) -> Tunnel | None:
+        """Begin; ``done`` if the request's body, as far as there is one, is all in the exchange.
+
+        Returns:
+            What was asked for by CONNECT, and is granted: the exchange is over then, and what follows is TLS.
+        """
         self._asking.is_done = done
         try:
             admitted = self._relay.admit(self.exchange)
         except ExchangeError as error:
             self.fail(error)
-            return
-        if isinstance(admitted, Answer):
-            self.exchange.outcome = ANSWERED_HERE
-            self._answer_here(admitted)
-            return
+            return None
+        if not isinstance(admitted, Admitted):
+            return self._end_here(admitted)
         self._admitted = admitted
         if admitted.kept_back is not None:
             self._request = without_field(self._request, admitted.kept_back)
@@ -159,6 +162,17 @@ class Transfer:
             self._start_task(self._wait_for_token, "exchange.token")
         else:
             self._connect(token)
+        return None
+
+    def _end_here(self, admitted: Answer | Tunnel) -> Tunnel | None:
+        """End with an answer that nobody but the proxy can give."""
+        self.exchange.outcome = ANSWERED_HERE
+        if isinstance(admitted, Answer):
+            self._answer_here(admitted)
+            return None
+        self._answering.send_connected(build_connect_answer(now=self._relay.wall_clock()))
+        self._finish(keep_alive=True)
+        return admitted
 
     async def _wait_for_token(self) -> None:
         """Wait for the credential's flight: only before there was a token, or after an outage outlived it."""

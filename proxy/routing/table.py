@@ -116,7 +116,9 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route], listeners: Iterable[Listener]) -> None:
         """Compile what check_routes has found to make sense."""
+        routes, listeners = tuple(routes), tuple(listeners)
         compiled = [(route.match, compile_route(route)) for route in routes]
+        self._hosts = {listener.name: find_routed_hosts(routes, listener.name) for listener in listeners}
         self._routes = {
             listener.name: tuple(route for match, route in compiled if match.listener in {None, listener.name})
             for listener in listeners
@@ -128,11 +130,7 @@ class RouteTable:
 
     def routed_hosts(self, listener: str) -> frozenset[str]:
         """Return the hosts that these routes name; an absolute-form target may ask for no other."""
-        return frozenset(
-            route.conditions.host
-            for route in self._routes[listener]
-            if route.conditions is not None and route.conditions.host is not None
-        )
+        return self._hosts[listener]
 
     def has_base(self, listener: str, base: str | None) -> bool:
         """Return whether the base URL of a client could have the path ``base``: it is empty, or some route's prefix.
@@ -177,6 +175,12 @@ class RouteTable:
         known = [_describe(route) for route in self._routes[listener]]
         serves = ", ".join(dict.fromkeys(known)) or "no path"
         return f"listener {listener} serves {serves}; correct the client's URL, or add a route"
+
+
+def find_routed_hosts(routes: Iterable[Route], listener: str) -> frozenset[str]:
+    """Return the hosts, in lower case, that routes for a listener name."""
+    matches = (route.match for route in routes if route.match.listener in {None, listener})
+    return frozenset(match.host for match in matches if match.host is not None)
 
 
 def compile_route(route: Route) -> CompiledRoute:

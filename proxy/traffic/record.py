@@ -118,6 +118,8 @@ class RecordBuilder:
             "bytes_out": exchange.bytes_out,
             "replay_of": None,
         }
+        if exchange.connect is not None:
+            record["connect"] = exchange.connect.id
         if exchange.request is not None and is_token_call(exchange.request):
             _withhold_token_call(record, exchange)
         return record

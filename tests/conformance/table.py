@@ -715,7 +715,8 @@ TABLE = [
         "9110 9.3.6",
         "MUST",
         "Reject a CONNECT whose target has no valid port; tunnel to known hosts only.",
-        "Every CONNECT is 405: a token cannot be put into a tunnel.",
+        "Every CONNECT is 405, since a token cannot be put into a tunnel; a listener that intercepts ends those to its "
+        "routed hosts itself, whatever the port, and tunnels none.",
         "connect",
     ),
     _rule("9110 9.3.7", "MUST NOT", "Add no Max-Forwards to OPTIONS.", KEPT, "max-forwards/none-is-added"),

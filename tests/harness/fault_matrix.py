@@ -386,6 +386,8 @@ _CLIENTS = (
         (
             f"{_RELAY}gate::test_absolute_form_to_a_foreign_host_is_refused",
             f"{_RELAY}gate::test_connect_and_trace_are_not_allowed",
+            f"{_RELAY}interception::test_other_tunnels_are_refused",
+            f"{_RELAY}interception::test_request_for_another_host_is_refused",
             f"{_RELAY}gate::test_a_rebound_host_name_is_refused",
             f"{_RELAY}gate::test_web_pages_of_other_sites_are_refused",
         ),

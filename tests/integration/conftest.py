@@ -67,7 +67,10 @@ def in_front_of() -> Any:
 
     @asynccontextmanager
     async def run(
-        *scripts: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None, **sections: Any
+        *scripts: Callable[[Peer], Awaitable[None]],
+        tls: ssl.SSLContext | None = None,
+        complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document,
+        **sections: Any,
     ) -> AsyncIterator[RunningProxy]:
         async with scripted_upstream(*scripts, tls=tls) as upstream:
             scheme = "http" if tls is None else "https"
@@ -80,7 +83,7 @@ def in_front_of() -> Any:
                         "password": Secret("a-basic-password", "test"),
                     }
                 }
-            async with running_proxy(document) as running:
+            async with running_proxy(complete(document)) as running:
                 running.upstream = upstream
                 yield running
 

@@ -79,6 +79,7 @@ BANDS = {
         "proxy.traffic.verify",
     ),
     IO: (
+        "proxy.ca",
         "proxy.certificates",
         "proxy.config",
         "proxy.descriptors",
@@ -97,9 +98,12 @@ BANDS = {
     SHELL: (
         "proxy.admin",
         "proxy.audit",
+        "proxy.ca.founding",
+        "proxy.ca.usage",
         "proxy.control",
         "proxy.demo",
         "proxy.doctor",
+        "proxy.interception",
         "proxy.logs",
         "proxy.renewal",
         "proxy.rotation",

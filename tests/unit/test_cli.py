@@ -33,7 +33,7 @@ credential = "core"
 [admin]
 bind = "127.0.0.1:{admin}"
 """
-COMMANDS = ["serve", "demo", "check", "doctor", "token", "traffic", "simulate"]
+COMMANDS = ["serve", "demo", "check", "doctor", "token", "traffic", "ca", "simulate"]
 
 
 def clean_environment(extra):
@@ -423,3 +423,40 @@ def test_simulate_runs_until_a_signal(start, number):
     process.send_signal(number)
 
     assert process.wait(10) == 0
+
+
+def test_ca_init_makes_what_check_takes(run, tmp_path):
+    """Its lines in a configuration are sound; a second call overwrites nothing and ends with 2."""
+    made = run("ca", "init", "--dir", "ca", "--name", "PSAP North")
+    again = run("ca", "init", "--dir", "ca")
+    lines = [line.strip() for line in made.stdout.splitlines() if line.strip().startswith("ca_")]
+    served = SERVED.format(port=8080, admin=9090, nobody=9)
+    served = served.replace('bind = "127.0.0.1:8080"', 'bind = "127.0.0.1:8080"\nintercept = true')
+    served = served.replace('name = "all"', 'name = "all"\nmatch = { host = "api.rapidsos.com" }')
+    (tmp_path / "proxy.toml").write_text("\n".join([served, "[interception]", *lines]))
+    checked = run("check", "--config", "proxy.toml", DEMO_SECRET="a-s3cret-value")
+
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.startswith("Made a local authority: PSAP North\n")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "is there already" in again.stderr
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "https:// to api.rapidsos.com" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--host", "https://rapidsos.com/"), "is not a host name"),
+        (("--host", "a.example", "--any-host"), "not allowed with"),
+        (("--years", "11"), "invalid choice"),
+        (("--name", "x" * 65), "1 to 64 printable characters"),
+    ],
+)
+def test_ca_init_tells_what_is_wrong_with_its_arguments(run, tmp_path, arguments, told):
+    """And makes nothing."""
+    done = run("ca", "init", *arguments)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
+from proxy.certificates import read_server_tls
 from proxy.config.models import ListenerTLS
 from proxy.config.places import File
 from proxy.errors import ConfigError
@@ -49,7 +50,8 @@ def pair(tmp_path):
 
 def watch(tls):
     """Watch the files as they are."""
-    return WatchedCertificate("cad", tls, stamp_files(tls))
+    paths = [path for path in (tls.certificate, tls.key, tls.client_ca) if path is not None]
+    return WatchedCertificate("cad", "listener[cad].tls", paths, stamp_files(paths), lambda: read_server_tls(tls))
 
 
 def test_nothing_is_read_while_nothing_changes(pair):

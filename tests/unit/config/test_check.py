@@ -1,7 +1,11 @@
 """What keys must be to each other."""
 
+import time
+
 import pytest
 import trustme
+
+from proxy.ca.founding import found_authority
 
 TOKEN_URL = "https://api-sandbox.rapidsos.com/oauth/token"
 SECRET = {"env": "CORE_SECRET"}
@@ -464,3 +468,43 @@ def test_what_is_said_of_persons_must_make_sense(refuse, sound, keys, told):
     persons(sound, **keys)
 
     assert told in refuse(sound)
+
+
+@pytest.fixture
+def intercepting(sound, tmp_path):
+    """Return the sound document with a listener that intercepts."""
+    founded = found_authority(tmp_path, "Ours", ["rapidsos.com"], time.time(), 1)
+    sound["listener"][0]["intercept"] = True
+    sound["route"][0]["match"]["host"] = "api-sandbox.rapidsos.com"
+    sound["interception"] = {"ca_certificate": founded.certificate_path.name, "ca_key": founded.key_path.name}
+    return sound
+
+
+def test_an_authority_is_found_beside_the_configuration(build, intercepting, tmp_path):
+    """Its paths are relative to the file."""
+    assert build(intercepting).interception.ca_key == str(tmp_path / intercepting["interception"]["ca_key"])
+
+
+def test_interception_needs_an_authority_hosts_and_no_tls(refuse, intercepting, pair):
+    """Each is told by its key, with the fix."""
+    without = {key: value for key, value in intercepting.items() if key != "interception"}
+    assert "listener[cad].intercept: needs a local authority\n  fix: add the section [interception]" in refuse(without)
+    intercepting["listener"][0]["tls"] = pair
+    assert "listener[cad].intercept: does not go with tls" in refuse(intercepting)
+    del intercepting["listener"][0]["tls"], intercepting["route"][0]["match"]["host"]
+    assert "no route for this listener names a host" in refuse(intercepting)
+
+
+def test_an_authority_that_nobody_uses_is_told(refuse, intercepting):
+    """It may be that `intercept` was forgotten."""
+    intercepting["listener"][0]["intercept"] = False
+
+    assert "interception: has no meaning while no listener has intercept = true" in refuse(intercepting)
+
+
+def test_an_authority_that_clients_would_not_believe_is_refused(refuse, intercepting, tmp_path):
+    """For a host beyond its constraints, and with a key that everybody can read."""
+    intercepting["route"][0]["match"]["host"] = "lis.example"
+    assert "interception.ca_certificate: does not hold for lis.example" in refuse(intercepting)
+    (tmp_path / intercepting["interception"]["ca_key"]).chmod(0o604)
+    assert "interception.ca_key: " in refuse(intercepting)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import trustme
 
+from proxy.ca.founding import found_authority
 from proxy.config.describe import build_table, describe
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
@@ -145,3 +146,22 @@ def test_where_tokens_are_kept_is_told(build, sound):
     assert "key: env STORE_KEY" in told
     assert told.endswith("\n  redis.example:6379")
     assert environ["STORE_KEY"] not in told
+
+
+def test_interception_is_told_with_whose_hosts_and_whose_key(build, sound, tmp_path):
+    """And with the authority's end."""
+    founded = found_authority(tmp_path, "Ours", ["rapidsos.com"], NOW, 1)
+    sound["listener"][0]["intercept"] = True
+    sound["route"][0]["match"]["host"] = "api-sandbox.rapidsos.com"
+    sound["interception"] = {"ca_certificate": str(founded.certificate_path), "ca_key": str(founded.key_path)}
+
+    told = describe(build(sound), NOW)
+
+    assert "  cad        https:// to api-sandbox.rapidsos.com\n" in told
+    assert f"  authority  {founded.certificate_path}, until 2027-11-24\n" in told
+    assert f"  key        {founded.key_path}: whoever has it can be these hosts to the clients\n" in told
+
+
+def test_without_interception_tunnels_are_refused(build, sound):
+    """Which is the default, and told."""
+    assert "  none: a client that asks for a tunnel (CONNECT) is refused\n" in describe(build(sound), NOW)

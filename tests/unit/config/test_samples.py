@@ -14,6 +14,7 @@ from proxy.config.models import (
     Config,
     Credential,
     DeadToken,
+    Interception,
     Limits,
     Listener,
     ListenerTLS,
@@ -53,6 +54,7 @@ TABLES = [
     (Limits, lambda document: document["limits"]),
     (Timeouts, lambda document: document["timeouts"]),
     (Breaker, lambda document: document["breaker"]),
+    (Interception, lambda document: document["interception"]),
 ]
 STORE_KEY = base64.b64encode(bytes(32)).decode()
 HIDDEN_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
@@ -122,12 +124,12 @@ def test_every_key_of_a_table_stands_in_the_annotated_file(text, model, find):
 
 def test_every_section_stands_in_the_annotated_file(text):
     """No section is known to the program alone."""
-    assert set(tomllib.loads(text)) == set(Config.model_fields)
+    assert set(tomllib.loads(HIDDEN_KEY.sub("", text))) == set(Config.model_fields)
 
 
 @pytest.mark.parametrize(
     ("model", "find"),
-    [table for table in TABLES if table[0] is not ListenerTLS],  # hidden whole: its files would have to be there
+    [table for table in TABLES if table[0] not in {ListenerTLS, Interception}],  # hidden whole: for want of their files
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_every_optional_key_of_the_annotated_file_has_its_default(text, load, model, find):

@@ -56,6 +56,13 @@ async def test_a_certificate_is_looked_at(plan):
     ]
 
 
+async def test_the_local_authority_is_looked_at(plan):
+    """Where a listener intercepts."""
+    section = {"ca_certificate": "ca.crt", "ca_key": "ca.key"}
+
+    assert (await plan([], interception=section))["This machine"][-1] == "certificate interception"
+
+
 async def test_each_host_is_looked_at_once(plan):
     """However many routes lead there; tokens and questions stand with their host, the clock last."""
     core, edx = {"upstream": CORE, "credential": "core"}, {"upstream": EDX, "credential": "edx"}

@@ -1,13 +1,16 @@
 """The certificate of a listener, as the doctor sees it."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import trustme
 
-from proxy.config.models import ListenerTLS
+from proxy.ca.founding import found_authority
+from proxy.config.models import Interception, ListenerTLS
 from proxy.doctor.finding import Place, Verdict
-from proxy.doctor.ports import check_certificate
+from proxy.doctor.ports import check_authority, check_certificate
+from proxy.threads import in_thread
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,16 @@ async def test_a_certificate_that_has_gone_is_a_broken_link(tmp_path):
 
     assert finding.is_broken
     assert "cannot be read" in finding.words
+
+
+async def test_the_local_authority_is_judged_by_its_end(tmp_path):
+    """Clients have to trust the next one before that."""
+    begun = datetime.now(UTC) - timedelta(days=360)
+    found = partial(found_authority, tmp_path, "Ours", ["rapidsos.com"], begun.timestamp(), 1)
+    founded = await in_thread(found, name="operator")
+    settings = Interception(ca_certificate=str(founded.certificate_path), ca_key=str(founded.key_path))
+    [finding] = (await check_authority(Place("certificate", "interception"), settings)).findings
+
+    assert finding.verdict is Verdict.WARNING
+    assert "expires in " in finding.words
+    assert "have the clients trust it" in finding.fix

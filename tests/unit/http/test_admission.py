@@ -6,7 +6,7 @@ import re
 import pytest
 
 from proxy.errors import CrossSite, Loop, Malformed, MethodNotAllowed, TargetNotAllowed, WrongHost
-from proxy.http.admission import Admission, has_own_via, is_same_origin
+from proxy.http.admission import Admission, check_tunnelled, has_own_via, is_same_origin
 from proxy.http.head import parse_request_head
 from proxy.http.targets import Target
 
@@ -15,6 +15,10 @@ ADMISSION = Admission(
     routed_hosts=["api-sandbox.rapidsos.com"],
     allow_origins=["https://cad.example"],
     pseudonym="rapidsos-proxy-7f3a",
+)
+US = "rapidsos-proxy-7f3a"
+INTERCEPTING = Admission(
+    names=[], routed_hosts=["api-sandbox.rapidsos.com"], allow_origins=[], pseudonym=US, intercepts=True
 )
 
 
@@ -151,6 +155,44 @@ def test_trace_and_connect_are_405(line, step):
     """TRACE would show the client our token; a tunnel could carry none.  The next step is told."""
     with pytest.raises(MethodNotAllowed, match=re.escape(step)):
         ADMISSION.admit(request(line=line))
+
+
+def test_connect_to_a_routed_host_is_for_a_listener_that_intercepts():
+    """Its own target says which host; Host, which some clients fill in with the proxy's, is only looked at."""
+    head = request(line="CONNECT API-SANDBOX.rapidsos.com:443 HTTP/1.1", host="10.0.0.5:8080")
+
+    assert INTERCEPTING.admit(head) == Target("authority", None, "api-sandbox.rapidsos.com", 443, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "more", "host", "refusal"),
+    [
+        ("CONNECT evil.example:443 HTTP/1.1", (), "a", TargetNotAllowed),
+        ("CONNECT localhost:443 HTTP/1.1", (), "a", TargetNotAllowed),
+        ("CONNECT api-sandbox.rapidsos.com HTTP/1.1", (), "a", Malformed),
+        ("CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", (), None, Malformed),
+        ("CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", ("Content-Length: 10",), "a", Malformed),
+        ("CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", ("Transfer-Encoding: chunked",), "a", Malformed),
+        ("CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", ("Origin: null",), "a", CrossSite),
+        ("CONNECT api-sandbox.rapidsos.com:443 HTTP/1.1", (f"Via: 1.1 {US}",), "a", Loop),
+        ("TRACE / HTTP/1.1", (), "a", MethodNotAllowed),
+    ],
+)
+def test_any_other_connect_is_refused_there_as_well(line, more, host, refusal):
+    """A foreign host, no port, no Host, a body, a web page, a circle; and TRACE remains what it is."""
+    with pytest.raises(refusal):
+        INTERCEPTING.admit(request(*more, line=line, host=host))
+
+
+def test_a_request_in_a_tunnel_is_for_the_tunnels_host():
+    """One that names none is for it; the port is the route's to say; any other host is 421."""
+    unnamed = Target("origin", None, None, None, "/")
+    check_tunnelled(unnamed, "a.example")
+    check_tunnelled(Target("absolute", "https", "a.example", 8443, "/"), "a.example")
+
+    assert unnamed.host == "a.example"
+    with pytest.raises(WrongHost, match=r"a\.example, and the request in it for b\.example"):
+        check_tunnelled(Target("origin", None, "b.example", None, "/"), "a.example")
 
 
 def test_methods_are_compared_case_included():

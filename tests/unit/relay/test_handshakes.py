@@ -49,6 +49,7 @@ def test_many_clients_fill_no_log(handshakes, clock):
         ("NO_SHARED_CIPHER", "nothing_common", "TLS 1.2 is the least"),
         ("UNSUPPORTED_PROTOCOL", "nothing_common", "TLS 1.2 is the least"),
         ("TLSV1_ALERT_INTERNAL_ERROR", "gave_up", "its own log"),
+        ("CALLBACK_FAILED", "wrong_name", "between it and the proxy"),
         ("BAD_EXTENSION", "other", "openssl s_client"),
     ],
 )
