@@ -213,9 +213,12 @@ class Transfer:
         """Take the token of now; one without a life serves whoever waited for it, and cannot be had again."""
         if self._token.life_s <= 0:
             return
+        if (token := self._admitted.source.current()) is not None:
+            self._token = token
+            return
         started = self._relay.clock()
         try:
-            self._token = self._admitted.source.current() or await self._admitted.source.wait()
+            self._token = await self._admitted.source.wait()
         except BaseException:
             connection.close()
             raise

@@ -201,7 +201,7 @@ async def test_a_name_that_leads_into_the_centre_is_refused(dns: ScriptedDNS) ->
 
 
 async def test_a_token_that_is_replaced_while_it_dials_is_not_sent(dns: ScriptedDNS, simulator: Simulator) -> None:
-    """The one of now goes, and its fingerprint is what the record has."""
+    """The one of now goes, its fingerprint is what the record has, and nobody has waited for it."""
     dns.answer(HOST, "127.0.0.1")
     dns.hang(HOST)
     async with named_upstream(OK, f"{simulator.url}/oauth/token") as proxy:
@@ -219,6 +219,7 @@ async def test_a_token_that_is_replaced_while_it_dials_is_not_sent(dns: Scripted
         assert f"Authorization: Bearer {new}\r\n".encode() in peer.received
         assert old.encode() not in peer.received
         assert [attempt.fingerprint for attempt in exchange.attempts] == [fingerprint(new)]
+        assert exchange.token_wait_s == 0
 
 
 async def test_an_address_family_that_is_dead_costs_nothing(dns: ScriptedDNS) -> None:
