@@ -22,7 +22,7 @@ RUN_TESTS := PYTHONPATH=tests $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test rules bench soak day bodies format constraints clean
+.PHONY: help run test rules bench soak bodies format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -42,11 +42,8 @@ rules: $(VENV)/installed-dev ## print the rules of HTTP for a gateway, and what 
 bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: seconds, SAVE=1: keep the result
 	$(RUN_TESTS) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save)
 
-soak: $(VENV)/installed-dev ## tokens of 20 seconds under steady load, for two minutes
-	$(RUN_TESTS) bench.token_soak
-
-day: $(VENV)/installed-dev ## tokens of 5 seconds and a token server that fails in every way, ten minutes; QUICK=1: one
-	$(RUN_TESTS) bench.token_day $(if $(QUICK),--seconds 60)
+soak: $(VENV)/installed-dev ## every fault at once under steady load, half an hour; MINUTES=n, or QUICK=1: two
+	$(RUN_TESTS) bench.soak $(if $(QUICK),--minutes 2) $(if $(MINUTES),--minutes $(MINUTES))
 
 bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
 	$(RUN_TESTS) bench.large_bodies

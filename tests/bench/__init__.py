@@ -1,12 +1,10 @@
 """Commands that measure the whole proxy, each as a process of its own, on this machine alone.
 
 race            `make bench`: requests per second and CPU side by side with other proxies
-token_soak      `make soak`: short tokens under steady load, in real time
-token_day       `make day`: the same with a token server in bad weather; no client may notice
+soak            `make soak`: mixed load, upstreams and a token server that fail, secrets that change; nothing is lost
 large_bodies    `make bodies`: bodies of a gigabyte, and the memory that they take
 record_cost     what one traffic record costs the event loop
 
-steady          a load at a steady rate, whatever the answers do
 weather         what befalls the token server
 process         a process that is measured: its core, its CPU time, its memory
 proxies         the proxies that race, and how each is started

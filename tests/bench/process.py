@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
@@ -65,6 +66,14 @@ class Process:
         kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM"))}
         return Memory(resident=kibibytes["VmRSS"] * 1024, peak=kibibytes["VmHWM"] * 1024)
 
+    def count_descriptors(self) -> int:
+        """Return how many descriptors it has open."""
+        return len(os.listdir(f"{self._proc}/fd"))  # noqa: PTH208 (no directory of the file system)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
     def reset_peak(self) -> None:
         """Let the peak begin again from what is resident now."""
         with open(f"{self._proc}/clear_refs", "w") as file:  # noqa: PTH123 (no file of the file system)
@@ -84,6 +93,11 @@ class Process:
         except TimeoutError:
             raise BenchError(self._describe(f"does not listen after {START_S:.0f} s")) from None
         self.check_running()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.returncode is None
 
     def check_running(self) -> None:
         """Make sure that it still runs.

@@ -19,8 +19,10 @@ from proxy.simulator.tokens import TOKEN_PATH
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from proxy.config.secret import Secret
     from proxy.simulator.server import Simulator
 
+MEBIBYTE = 1024 * 1024
 _OK = 200
 _CONFIG = """\
 [[listener]]
@@ -55,12 +57,15 @@ credential = "core"
 
 [traffic_log]
 path = "{log}"
+rotate = {{ size = {rotate_bytes} }}
 
 [admin]
 bind = "127.0.0.1:{admin_port}"
 
 [limits]
 body = {body_bytes}
+
+{more}
 """
 
 
@@ -103,10 +108,17 @@ class RunningProxy:
 
 @dataclass(frozen=True, slots=True)
 class OwnProxy(RunningProxy):
-    """Ours, with the full traffic log going to a file."""
+    """Ours, with the full traffic log going to a file.
+
+    Attributes:
+        admin_port: Of the admin listener.
+        traffic: The log.
+        secret: The file that holds the client's secret.
+    """
 
     admin_port: int
     traffic: TrafficFile
+    secret: Path
 
     async def read_metrics(self) -> dict[str, float]:
         """Read its counters, added up over their labels."""
@@ -146,12 +158,16 @@ class OwnProxy(RunningProxy):
 
 
 @asynccontextmanager
-async def running_own(setting: Setting, *, body_bytes: int = 100 * 1024 * 1024) -> AsyncIterator[OwnProxy]:
+async def running_own(
+    setting: Setting, *, body_bytes: int = 100 * MEBIBYTE, rotate_bytes: int = 256 * MEBIBYTE, more: str = ""
+) -> AsyncIterator[OwnProxy]:
     """Run ours as ``serve`` does for the length of a block.
 
     Args:
         setting: What every proxy is given.
         body_bytes: The configuration's limit for a request's body.
+        rotate_bytes: Size at which the log begins a new file.
+        more: Tables to add to the configuration.
     """
     directory = setting.directory / "rapidsos-proxy"
     directory.mkdir()
@@ -166,14 +182,15 @@ async def running_own(setting: Setting, *, body_bytes: int = 100 * 1024 * 1024) 
             upstream=setting.upstream,
             log=traffic.path,
             body_bytes=body_bytes,
+            rotate_bytes=rotate_bytes,
+            more=more,
         )
     )
     secret = directory / "client_secret"
-    secret.touch(mode=0o600)
-    secret.write_text(setting.authority.settings.client_secret.reveal())
+    write_secret(secret, setting.authority.settings.client_secret)
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
     async with running("rapidsos-proxy", command, setting.directory, core=setting.core) as process:
-        proxy = OwnProxy("rapidsos-proxy", "full log", process, port, admin_port, traffic)
+        proxy = OwnProxy("rapidsos-proxy", "full log", process, port, admin_port, traffic, secret)
         await proxy.wait_ready()
         yield proxy
 
@@ -190,6 +207,14 @@ async def running_tutorial(setting: Setting) -> AsyncIterator[RunningProxy]:
     async with running("tutorial", command, setting.directory, core=setting.core) as process:
         await process.wait_listening(port)
         yield RunningProxy("aiohttp tutorial", "no log", process, port)
+
+
+def write_secret(path: Path, secret: Secret) -> None:
+    """Put a secret into a file of the user's own, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text(secret.reveal())
+    new.replace(path)
 
 
 def _token_url(setting: Setting) -> str:

@@ -42,6 +42,17 @@ class TrafficFile:
             with path.open("rb") as file:
                 yield from map(orjson.loads, file)
 
+    def count_rotated(self) -> int:
+        """Return how many files are put aside."""
+        return len(self._find_rotated())
+
+    def take_rotated(self) -> Iterator[dict[str, Any]]:
+        """Yield every record of the files put aside, oldest first, and remove each file that is read."""
+        for aside in self._find_rotated():
+            with aside.open("rb") as file:
+                yield from map(orjson.loads, file)
+            aside.unlink()
+
     def _find_rotated(self) -> list[Path]:
         return sorted(self.path.parent.glob(f"{self.path.name}.*Z"))
 
