@@ -8,6 +8,7 @@ ambiguous ends the connection: nobody can tell where the next request would begi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +26,7 @@ from proxy.errors import (
 )
 from proxy.exchange import CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
-from proxy.http.head import parse_request_head
+from proxy.http.head import HEAD_END, parse_request_head
 from proxy.http.scan import HeadScanner, skip_empty_lines
 from proxy.relay.secure import SecureConnection
 from proxy.relay.transfer import LEAST_RATE, Transfer
@@ -184,10 +185,11 @@ class ClientConnection(asyncio.Protocol):
         """Tell the transfer under way."""
         self._relay.leave(self)
         transfer, self._transfer = self._transfer, None
+        waiting = b"" if self._is_lingering else self._buffer
         if transfer is not None:
             transfer.client_lost()
-        elif self._buffer and not self._is_lingering:
-            self._record_half_a_head()
+        if waiting:
+            self._record_what_waited(waiting)
 
     def pause_writing(self) -> None:
         """Hold the upstream back, and what is pipelined: the client reads more slowly than it is sent to."""
@@ -327,7 +329,7 @@ class ClientConnection(asyncio.Protocol):
     def _end_of_requests(self) -> None:
         """Close after the last answer to a client that sends no more; half a head leaves a record."""
         if self._buffer:
-            self._record_half_a_head()
+            self._record_what_waited(self._buffer)
         self._close()
 
     # What a transfer calls.
@@ -457,10 +459,17 @@ class ClientConnection(asyncio.Protocol):
         self._relay.exchange_closed(exchange, None)
         self._transport.abort()
 
-    def _record_half_a_head(self) -> None:
-        """Leave a record of a client that closed before its head was whole."""
+    def _record_what_waited(self, waiting: bytes) -> None:
+        """Leave a record of a client that left before its head was whole, or its request's turn had come.
+
+        Of several requests that waited it names the first, and counts the bytes of all.
+        """
         exchange = self._open_exchange()
-        exchange.bytes_in = len(self._buffer)
+        exchange.bytes_in = len(waiting)
+        end = waiting.find(HEAD_END) + len(HEAD_END)
+        if end >= len(HEAD_END):
+            with contextlib.suppress(ClientError):
+                exchange.request = parse_request_head(waiting[:end])
         exchange.outcome = CLIENT_LEFT
         exchange.ended = self._relay.clock()
         self._buffer = b""

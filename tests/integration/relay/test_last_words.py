@@ -73,6 +73,38 @@ async def test_half_a_head_behind_a_request_leaves_a_record(in_front_of: Any) ->
         assert exchanges[1].bytes_in == len(b"GET /api/y HTTP/1.1\r\nHo")
 
 
+@pytest.mark.parametrize(
+    ("waiting", "target"),
+    [
+        (b"POST /api/y HTTP/1.1\r\nHost: proxy\r\nContent-Length: 2\r\n\r\nhi", "/api/y"),
+        (b"GET /api/y HT", None),
+        (b"x\r\n\r\n", None),
+    ],
+    ids=["whole", "half a head", "no HTTP"],
+)
+async def test_what_waited_behind_a_request_when_its_client_broke_off_leaves_a_record(
+    in_front_of: Any, waiting: bytes, target: str | None
+) -> None:
+    """Its turn never came, but it was sent: whoever looks for it finds it."""
+
+    async def say_nothing(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.wait_closed()
+
+    async with in_front_of(say_nothing) as proxy:
+        client = await proxy.connect()
+        client.send(GET + waiting)
+        await until(lambda: bool(proxy.upstream.peers and proxy.upstream.peers[0].received))
+        client.reset()
+        first, second = await proxy.recorder.wait_exchanges(2)
+
+        assert [first.outcome, second.outcome] == ["client_left", "client_left"]
+        assert first.request.target == "/api/x"
+        assert (second.request.target if second.request else None) == target
+        assert second.bytes_in == len(waiting)
+        assert second.attempts == []
+
+
 async def test_a_refused_upload_that_goes_on_gets_its_answer(
     in_front_of: Any, looks: asyncio.Queue[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
