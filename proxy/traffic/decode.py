@@ -24,6 +24,8 @@ DECODE_MOST = 262_144
 """Bytes that decompression may give, whatever the cap of bodies is: half a millisecond of the event loop."""
 UTF8 = "utf-8"
 BASE64 = "base64"
+LATIN_1 = "latin-1"
+"""Has a character for each byte, so that bytes are masked as text is; legacy clients write it, too."""
 
 _WINDOWS = {
     "gzip": (zlib.MAX_WBITS | 16,),
@@ -94,8 +96,7 @@ def _describe(data: bytes, total: int, redactor: Redactor, names: SecretNames) -
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        # latin-1 has a character for each byte, so that bytes are searched as text is.
-        masked = _mask_values(data.decode("latin-1"), redactor)
+        masked = _mask(data.decode(LATIN_1), redactor, names, LATIN_1)
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=False)
     if names.may_be_in(data) or may_have_escapes(text):
         text = _mask(text, redactor, names)
@@ -107,7 +108,7 @@ def _describe_cut(data: bytes, total: int, redactor: Redactor, names: SecretName
     try:
         text = _decode_beginning(data)
     except UnicodeDecodeError:
-        masked = redactor.mask_tail(_mask_values(data.decode("latin-1"), redactor))
+        masked = redactor.mask_tail(_mask(data.decode(LATIN_1), redactor, names, LATIN_1))
         return _build_entries(_build_base64(masked), BASE64, total, is_cut=True)
     return _build_entries(redactor.mask_tail(_mask(text, redactor, names)), UTF8, total, is_cut=True)
 
@@ -122,13 +123,13 @@ def _describe_compressed(body: Body, coding: str, limit: int, redactor: Redactor
     return {**describe(decoded.data, body.total, redactor, names), "body_decoded": coding}
 
 
-def _mask(text: str, redactor: Redactor, names: SecretNames) -> str:
+def _mask(text: str, redactor: Redactor, names: SecretNames, encoding: str = UTF8) -> str:
     """Mask a text by value, then by name: a name's value ends where a secret of odd characters may go on."""
-    shown = mask(_mask_values(text, redactor).encode(), names)
+    shown = mask(_mask_values(text, redactor).encode(encoding), names)
     if shown is None:
         reason = "it has too many fields whose values would have to be masked"
         raise _Withheld(reason)
-    return shown.decode()
+    return shown.decode(encoding)
 
 
 def _mask_values(text: str, redactor: Redactor) -> str:
@@ -144,7 +145,7 @@ def _build_entries(content: str | None, encoding: str | None, total: int, *, is_
 
 
 def _build_base64(text: str) -> str:
-    return base64.b64encode(text.encode("latin-1")).decode()
+    return base64.b64encode(text.encode(LATIN_1)).decode()
 
 
 def _decode_beginning(data: bytes) -> str:

@@ -84,6 +84,17 @@ def test_a_secret_in_binary_is_masked(redactor):
     assert base64.b64decode(entries["body"]) == b"\xff\xfe *** \xff"
 
 
+@pytest.mark.parametrize("cap", [65_536, 50])
+@pytest.mark.parametrize("coding", [(), ("Content-Encoding: deflate",)])
+def test_secret_fields_of_what_is_not_utf8_are_masked(redactor, cap, coding):
+    """Legacy clients write latin-1: one é must not show the password beside it."""
+    data = b'{"user":"Jos\xe9","password":"kept-out","x":1} and so on and so on'
+
+    entries = describe(redactor, raw_deflate(data) if coding else data, *coding, cap=cap)
+
+    assert base64.b64decode(entries["body"]).startswith(b'{"user":"Jos\xe9","password":"***","x":1}')
+
+
 def test_a_secret_that_the_cap_cuts_in_binary_is_masked(redactor):
     """Its beginning is enough."""
     entries = describe(redactor, b"\xff\xfe s3cr3t-w0rd \xff", cap=8)
