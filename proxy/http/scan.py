@@ -23,30 +23,32 @@ MOST_EMPTY_LINES = 8
 CRLF = b"\r\n"
 
 
-def skip_empty_lines(data: bytes) -> bytes:
-    """Return ``data`` without the empty lines that a client may send before a request (RFC 9112, section 2.2).
-
-    Raises:
-        Malformed: If there are more than any client sends; whoever sends nothing else would have them read for ever.
-    """
-    start = 0
-    while data.startswith(CRLF, start):
-        start += len(CRLF)
-        if start > MOST_EMPTY_LINES * len(CRLF):
-            detail = f"empty lines came where a request should begin; {Malformed.step}"
-            raise Malformed(detail)
-    return data[start:] if start else data
-
-
 class HeadScanner:
     """Looks for the empty line that ends a head."""
 
-    __slots__ = ("_limits", "_searched")
+    __slots__ = ("_empty", "_limits", "_searched")
 
     def __init__(self, limits: Limits) -> None:
         """Keep to ``limits`` of line and head."""
         self._limits = limits
         self._searched = 0
+        self._empty = 0
+
+    def skip_empty_lines(self, data: bytes) -> bytes:
+        """Return ``data`` without the empty lines that a client may send before a request (RFC 9112, section 2.2).
+
+        Raises:
+            Malformed: If there are more than any client sends, at once or one by one; whoever sends nothing else would
+                have them read for ever.
+        """
+        start = 0
+        while data.startswith(CRLF, start):
+            start += len(CRLF)
+            self._empty += 1
+            if self._empty > MOST_EMPTY_LINES:
+                detail = f"empty lines came where a request should begin; {Malformed.step}"
+                raise Malformed(detail)
+        return data[start:] if start else data
 
     def find_end(self, data: bytes) -> int:
         """Return where the head ends, its empty line included; -1 if it is not whole yet.
@@ -61,7 +63,7 @@ class HeadScanner:
         end = data.find(HEAD_END, self._searched)
         self._check_size(data, end if end >= 0 else len(data))
         if end >= 0:
-            self._searched = 0
+            self._searched = self._empty = 0
             return end + len(HEAD_END)
         self._check_beginning(data)
         self._searched = max(0, len(data) - len(HEAD_END) + 1)

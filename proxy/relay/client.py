@@ -27,7 +27,7 @@ from proxy.errors import (
 from proxy.exchange import CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import HEAD_END, parse_request_head
-from proxy.http.scan import HeadScanner, skip_empty_lines
+from proxy.http.scan import HeadScanner
 from proxy.relay.secure import SecureConnection
 from proxy.relay.transfer import LEAST_RATE, Transfer
 from proxy.relay.wire import Wire
@@ -268,7 +268,7 @@ class ClientConnection(asyncio.Protocol):
         """Take one head and what there is of its body; return what is left, and whether the head was whole."""
         exchange: Exchange | None = None
         try:
-            data = skip_empty_lines(data)
+            data = self._scanner.skip_empty_lines(data)
             self._note_beginning(data)
             end = self._scanner.find_end(data)
             if end < 0:

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.config.models import Limits
 from proxy.errors import HeadTooLarge, Malformed, TargetTooLong
-from proxy.http.scan import MOST_EMPTY_LINES, HeadScanner, skip_empty_lines
+from proxy.http.scan import MOST_EMPTY_LINES, HeadScanner
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = Limits(line=100, head=300)
@@ -59,12 +59,25 @@ def test_a_bare_lf_is_found_at_the_seam_of_two_pieces():
 
 def test_empty_lines_before_a_request_are_skipped():
     """RFC 9112, section 2.2."""
-    assert skip_empty_lines(b"\r\n\r\nGET") == b"GET"
-    assert skip_empty_lines(b"GET\r\n") == b"GET\r\n"
-    assert skip_empty_lines(b"\r\n" * MOST_EMPTY_LINES) == b""
+    assert HeadScanner(LIMITS).skip_empty_lines(b"\r\n\r\nGET") == b"GET"
+    assert HeadScanner(LIMITS).skip_empty_lines(b"GET\r\n") == b"GET\r\n"
+    assert HeadScanner(LIMITS).skip_empty_lines(b"\r\n" * MOST_EMPTY_LINES) == b""
 
 
 def test_nothing_but_empty_lines_is_no_request():
     """They would be read, and kept, for ever."""
     with pytest.raises(Malformed):
-        skip_empty_lines(b"\r\n" * (MOST_EMPTY_LINES + 1) + b"GET")
+        HeadScanner(LIMITS).skip_empty_lines(b"\r\n" * (MOST_EMPTY_LINES + 1) + b"GET")
+
+
+def test_empty_lines_are_counted_over_pieces():
+    """One at a time they are as many; behind a head the count begins anew."""
+    scanner = HeadScanner(LIMITS)
+    for _ in range(MOST_EMPTY_LINES):
+        assert scanner.skip_empty_lines(b"\r\n") == b""
+    assert scanner.find_end(HEAD) == len(HEAD)
+    for _ in range(MOST_EMPTY_LINES):
+        assert scanner.skip_empty_lines(b"\r\n") == b""
+
+    with pytest.raises(Malformed):
+        scanner.skip_empty_lines(b"\r\n")
