@@ -22,7 +22,7 @@ RUN_TESTS := PYTHONPATH=tests $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test rules bench soak bodies format constraints clean
+.PHONY: help run test rules bench soak bodies fuzz format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -48,6 +48,9 @@ soak: $(VENV)/installed-dev ## every fault at once under steady load, half an ho
 bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
 	$(RUN_TESTS) bench.large_bodies
 
+fuzz: $(VENV)/installed-dev ## look for inputs that break what reads foreign bytes, a minute each; SECONDS_EACH=600: longer
+	$(RUN_TESTS) fuzz --seconds $(or $(SECONDS_EACH),60)
+
 format: $(VENV)/installed-dev ## format the code and put right what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -62,7 +65,7 @@ constraints: ## renew config/constraints.txt with the newest versions that pypro
 	rm -r $(VENV)-constraints
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(VENV)-constraints build dist .demo .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-constraints build dist .demo .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -r {} +
 
 $(BIN)/python:
