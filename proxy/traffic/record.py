@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.exchange import CLIENT_LEFT, CLIENT_LEFT_STATUS
 from proxy.http.stub import is_token_call
 from proxy.traffic.decode import describe_body, withhold_body
-from proxy.traffic.heads import build_head_mask, mask_authorization
+from proxy.traffic.heads import URL_FIELDS, build_head_mask, mask_authorization
 from proxy.traffic.names import MASK, SecretNames
 from proxy.traffic.values import mask_url
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from proxy.exchange import Attempt, Body, Exchange
+    from proxy.http.fields import Fields, FieldSection
     from proxy.http.head import RequestHead
     from proxy.tokens.token import TokenFetch
     from proxy.traffic.redact import Redactor
@@ -104,7 +105,7 @@ class RecordBuilder:
             "route": exchange.route,
             "credential": exchange.credential,
             "request": request,
-            "attempts": self._build_attempts(exchange, request),
+            "attempts": self._build_attempts(exchange, request, redactor),
             "response": self._build_response(exchange, redactor),
             "token_expires_in_s": None if token_expires_in_s is None else token_expires_in_s * 1000 // 1 / 1000,
             "outcome": exchange.outcome,
@@ -158,9 +159,9 @@ class RecordBuilder:
             return None
         return {
             "method": head.method,
-            "target": mask_url(head.target, self._names),
+            "target": self._mask_url(head.target, redactor),
             "version": _VERSIONS[head.minor],
-            "headers": head.section.derive(self._mask_fields),
+            "headers": self._build_fields(head.section, redactor),
             **describe_body(body, head, self._cap, redactor, self._names),
         }
 
@@ -170,7 +171,7 @@ class RecordBuilder:
             return {"status": CLIENT_LEFT_STATUS} if exchange.outcome == CLIENT_LEFT else None
         return {
             "status": head.status,
-            "headers": head.section.derive(self._mask_fields),
+            "headers": self._build_fields(head.section, redactor),
             **describe_body(exchange.response_body, head, self._cap, redactor, self._names),
         }
 
@@ -181,13 +182,27 @@ class RecordBuilder:
             return exchange.user
         return MASK if exchange.user is None else self._names.cover_field(named_by, exchange.user)
 
-    def _build_attempts(self, exchange: Exchange, request: Record | None) -> list[Record]:
+    def _build_fields(self, section: FieldSection, redactor: Redactor) -> Fields:
+        shown = section.derive(self._mask_fields)
+        if shown is section.fields:
+            return shown
+        return [
+            (field[0], self._mask_url(value, redactor)) if name in URL_FIELDS and value != field[1] else field
+            for field, name, (_, value) in zip(shown, section.names, section.fields, strict=True)
+        ]
+
+    def _mask_url(self, url: str, redactor: Redactor) -> str:
+        """Mask a URL by name; where that masks something, by value before: a secret with a ``&`` goes on behind it."""
+        masked = mask_url(url, self._names)
+        return masked if masked == url else mask_url(redactor.mask(url), self._names)
+
+    def _build_attempts(self, exchange: Exchange, request: Record | None, redactor: Redactor) -> list[Record]:
         attempts = [_build_attempt(attempt) for attempt in exchange.attempts]
         head = exchange.request
         # An attempt asks for what the target says, less a prefix: where nothing was masked, nothing is to be.
         if request is not None and head is not None and request["target"] != head.target:
             for attempt in attempts:
-                attempt["url"] = mask_url(attempt["url"], self._names)
+                attempt["url"] = self._mask_url(attempt["url"], redactor)
         if attempts and self._shows_tokens and (sent := exchange.sent_authorization) is not None:
             attempts[-1]["authorization"] = mask_authorization(sent, shows_tokens=True)
         return attempts

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from proxy.config.secret import Secret
+from proxy.http.fields import build_section
 from proxy.traffic.record import EXCHANGE_CLOSED, RecordBuilder
 from proxy.traffic.render import Renderer
 
@@ -108,3 +109,24 @@ def test_a_secret_more_costs_no_work_for_those_known(count_calls):
     at_start = count_calls(lambda: Renderer(RecordBuilder(cap=0, shows_tokens=True), secrets, float, shows_tokens=True))
 
     assert count_calls(lambda: renderer.learn([Secret("a-secret-more", "test")])) < at_start / 5
+
+
+@pytest.mark.parametrize("place", ["target", "location", "url"])
+def test_a_secret_that_goes_on_behind_its_field_is_masked_whole(make_exchange, place):
+    """A client that does not escape it: by its name alone, what stands behind the ``&`` would stay."""
+    secret = "hT4/gD9+sJ6=fQ1&wE0uXoMa"
+    exchange = make_exchange()
+    exchange.request.target = f"/p?secret={secret}&x=1"
+    exchange.attempts[0].url = f"https://h/p?secret={secret}&x=1"
+    exchange.response.section = build_section([("Location", f"https://h/p?secret={secret}&x=1"), ("Server", "y")])
+    renderer = Renderer(RecordBuilder(cap=SIZE, shows_tokens=True), [Secret(secret, "test")], float, shows_tokens=True)
+
+    record = json.loads(renderer(None, "put", {"event": EXCHANGE_CLOSED, "subject": exchange}))
+
+    shown = {
+        "target": record["request"]["target"],
+        "location": dict(record["response"]["headers"])["Location"],
+        "url": record["attempts"][0]["url"],
+    }
+    assert shown[place].endswith("/p?secret=***&x=1")
+    assert dict(record["response"]["headers"])["Server"] == "y"
