@@ -16,13 +16,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
+import proxy
 from fuzz.corpus import read_corpus, write_corpus
 from fuzz.mutation import LONGEST, mutate
 from fuzz.table import HARNESSES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
 WORK = Path(".fuzz")
+PRODUCT = str(Path(proxy.__file__).parent)
 INPUT_TIMEOUT_S = 10
 """For one input; it takes a millisecond, and more than this is a hang."""
 LONGEST_KEPT = 256
@@ -74,16 +80,12 @@ def prepare(name: str) -> Path:
     return place
 
 
-def call_guided(name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run one harness under atheris."""
-    command = [sys.executable, "-m", "fuzz.guided", name, f"-max_len={LONGEST}", *arguments]
-    return subprocess.run(command, capture_output=True, check=False)
-
-
 def run_guided(name: str, seconds: int) -> Run:
     """Fuzz by coverage."""
-    limits = (f"-max_total_time={seconds}", f"-timeout={INPUT_TIMEOUT_S}", "-rss_limit_mb=1024")
-    done = call_guided(name, *limits, "-print_final_stats=1", f"-artifact_prefix={WORK / name}/", str(prepare(name)))
+    limits = (f"-max_len={LONGEST}", f"-max_total_time={seconds}", f"-timeout={INPUT_TIMEOUT_S}", "-rss_limit_mb=1024")
+    files = (f"-artifact_prefix={WORK / name}/", str(prepare(name)))
+    command = [sys.executable, "-m", "fuzz.guided", name, *limits, "-print_final_stats=1", *files]
+    done = subprocess.run(command, capture_output=True, check=False)
     found = EXECUTED.search(done.stderr)
     said = (done.stdout[-MOST_SAID:] + b"\n".join(TELLING.findall(done.stderr))).decode(errors="replace")
     return Run(int(found[1]) if found else 0, f"{said}\n" if done.returncode else "")
@@ -109,19 +111,45 @@ def run_blindly(name: str, seconds: int) -> Run:
 
 
 def keep(name: str) -> int:
-    """Add the short inputs that reach more than those kept; return how many there are."""
-    known = read_corpus(name)
-    with TemporaryDirectory() as directory:
-        merged, old = Path(directory, "merged"), Path(directory, "old")
-        merged.mkdir()
-        old.mkdir()
-        for number, data in enumerate((*HARNESSES[name].seeds, *known)):
-            (old / str(number)).write_bytes(data)
-        call_guided(name, "-merge=1", str(old), str(prepare(name)))
-        found = [path.read_bytes() for path in old.iterdir()]
-    short = [data for data in found if len(data) <= LONGEST_KEPT and data not in HARNESSES[name].seeds]
-    write_corpus(name, short)
-    return len(short)
+    """Keep the short inputs that reach more than those that are shorter; return how many there are."""
+    harness, seen, kept = HARNESSES[name], set(), []
+    for data in harness.seeds:
+        seen |= trace(harness.fuzz_one, data)
+    found = {path.read_bytes() for path in prepare(name).iterdir()}
+    for data in sorted(found, key=lambda data: (len(data), data)):
+        if len(data) <= LONGEST_KEPT and (reached := trace(harness.fuzz_one, data) - seen):
+            seen |= reached
+            kept.append(data)
+    if kept:
+        write_corpus(name, [*kept, *read_corpus(name)])
+    return len(kept)
+
+
+def trace(work: Callable[[bytes], None], data: bytes) -> set[tuple[str, int, int]]:
+    """Return the steps from line to line in the product that ``work`` takes."""
+    steps: set[tuple[str, int, int]] = set()
+
+    def enter(frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PRODUCT):
+            return None
+        last = 0
+
+        def step(frame: FrameType, _event: str, _argument: object) -> Callable[..., Any]:
+            nonlocal last
+            steps.add((name, last, frame.f_lineno))
+            last = frame.f_lineno
+            return step
+
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        work(data)
+    finally:
+        sys.settrace(before)
+    return steps
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(
                 f"to see it again: PYTHONPATH=tests python -m fuzz {name} --file {WORK / name}/crash-...\n"
             )
-        if options.keep and is_guided:
+        if options.keep:
             sys.stdout.write(f"{'':14} {keep(name):>10} inputs kept\n")
         sys.stdout.flush()
     return 1 if failed else 0
