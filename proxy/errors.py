@@ -393,9 +393,10 @@ class FetchError(ProxyError):
         refused: True when the server rejected the credential itself; asking again soon cannot help.
         code: The server's error code (RFC 6749, section 5.2), or None when it gave none that is known.
         retry_after_s: What Retry-After asked for, in seconds, or None.
+        is_vague: True when it is refused by the status alone (401, 403): any gateway on the way may have said so.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the facts of one answer)
         self,
         kind: str,
         detail: str,
@@ -404,6 +405,7 @@ class FetchError(ProxyError):
         refused: bool = False,
         code: str | None = None,
         retry_after_s: float | None = None,
+        is_vague: bool = False,
     ) -> None:
         """Keep what the token source decides by; the detail never quotes the answer's body."""
         super().__init__(detail)
@@ -413,6 +415,7 @@ class FetchError(ProxyError):
         self.refused = refused
         self.code = code
         self.retry_after_s = retry_after_s
+        self.is_vague = is_vague
 
 
 class StoreError(ProxyError):

@@ -110,7 +110,9 @@ def judge_client(name: str, credential: Credential, error: FetchError | None) ->
 
 def _is_for_want_of_a_person(error: FetchError) -> bool:
     """Return whether a request that named nobody may have failed for that, and for nothing that we can mend."""
-    return policy.is_person_refused(error, is_person=True) or (error.kind == STATUS and error.status in UNDERSTOOD)
+    if error.refused:
+        return not policy.is_client_refused(error)
+    return error.kind == STATUS and error.status in UNDERSTOOD
 
 
 def _explain_endpoint(place: Place, credential: Credential, error: FetchError) -> Finding:

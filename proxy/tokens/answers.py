@@ -213,18 +213,29 @@ def _error_code(members: Members | None) -> str | None:
 
 
 def _is_refusal(status: int, members: Members | None) -> bool:
-    """Return whether the credential itself was refused; RapidSOS says so by 401, and by 400 with a ``detail``."""
+    """Return whether the answer says that the credential itself was refused.
+
+    RapidSOS says so by 400 and 401 with a ``detail``, its gateway by an ``ErrorCode``, RFC 6749 by an ``error``.
+    """
     code = _error_code(members)
-    if code in TEMPORARY:
-        return False
-    if status in {401, 403} or code in REFUSALS:
-        return True
-    return status == 400 and not {"error", "ErrorCode", "detail"}.isdisjoint(members or {})  # noqa: PLR2004 (a status)
+    if code is not None:
+        return code in REFUSALS
+    return status in {400, 401} and not {"error", "ErrorCode", "detail"}.isdisjoint(members or {})
+
+
+def _is_vague_refusal(answer: TokenAnswer, members: Members | None) -> bool:
+    """Return whether only the status says so: a firewall's 403 page, an empty 401.
+
+    Whoever says when to come again has not refused what was sent, but that it was sent so soon.
+    """
+    return answer.status in {401, 403} and _error_code(members) is None and answer.retry_after is None
 
 
 def _fail(answer: TokenAnswer, members: Members | None, server_now: float) -> NoReturn:
     if _is_refusal(answer.status, members):
         _fail_refused(answer, members)
+    if _is_vague_refusal(answer, members):
+        _fail_refused(answer, members, is_vague=True)
     if 300 <= answer.status < 400:  # noqa: PLR2004 (RFC 9110, section 15.4)
         detail = f"the authorization server redirects ({answer.status}); a token request is never redirected"
     else:
@@ -233,10 +244,14 @@ def _fail(answer: TokenAnswer, members: Members | None, server_now: float) -> No
     raise FetchError(STATUS, detail, status=answer.status, retry_after_s=retry_after_s)
 
 
-def _fail_refused(answer: TokenAnswer, members: Members | None) -> NoReturn:
+def _fail_refused(answer: TokenAnswer, members: Members | None, *, is_vague: bool = False) -> NoReturn:
     code = _error_code(members)
     detail = f"the authorization server refused the credential ({answer.status}{f', {code}' if code else ''})"
-    raise FetchError(REFUSED, detail, status=answer.status, refused=True, code=code)
+    if is_vague:
+        detail = (
+            f"the token request was refused ({answer.status}), by the authorization server or by something before it"
+        )
+    raise FetchError(REFUSED, detail, status=answer.status, refused=True, code=code, is_vague=is_vague)
 
 
 def _fail_unreadable(answer: TokenAnswer, what: str) -> NoReturn:

@@ -115,7 +115,12 @@ def is_person_refused(error: FetchError, *, is_person: bool) -> bool:
         error: How a token call failed.  RapidSOS gives no code for a wrong password, so no code means the person.
         is_person: Whether the credential is a person's.
     """
-    return is_person and error.refused and error.code not in CLIENT_REFUSALS
+    return is_person and error.refused and not error.is_vague and error.code not in CLIENT_REFUSALS
+
+
+def is_client_refused(error: FetchError) -> bool:
+    """Return whether it is certain that the client's key, or what it asks for, was refused, whoever the person is."""
+    return error.refused and error.code in CLIENT_REFUSALS
 
 
 def pause_after(error: FetchError, failures: int, dice: float, *, is_person: bool) -> Pause:
@@ -127,10 +132,12 @@ def pause_after(error: FetchError, failures: int, dice: float, *, is_person: boo
         dice: For the jitter.
         is_person: Whether the credential is a person's; a refused password sent again may lock the account.
     """
-    if error.refused:
+    if error.refused and not (error.is_vague and is_person):
         pause_s = math.inf if is_person_refused(error, is_person=is_person) else REFUSED_PAUSE_S
         return Pause(pause_s, pause_s)
-    asked_s = error.retry_after_s or 0.0
+    # What may be a gateway's word alone must not keep a person out as a wrong password would, nor be asked for again
+    # at once: as if it had asked for as much patience as a server gets.
+    asked_s = REFUSED_PAUSE_S if error.refused else error.retry_after_s or 0.0
     return Pause(
         urgent_s=max(backoff(failures, LONGEST_URGENT_BACKOFF_S, dice), min(asked_s, LONGEST_URGENT_RETRY_AFTER_S)),
         relaxed_s=max(backoff(failures, LONGEST_BACKOFF_S, dice), min(asked_s, LONGEST_RETRY_AFTER_S)),

@@ -230,8 +230,7 @@ def test_answer_with_a_byte_order_mark():
         pytest.param(400, {"error": "INVALID_GRANT"}, "(400, invalid_grant)", id="upper case"),
         pytest.param(400, {"error": "something new"}, "(400)", id="unknown code"),
         pytest.param(400, {"error": ["x"]}, "(400)", id="code no text"),
-        pytest.param(401, b"", "(401)", id="empty"),
-        pytest.param(403, b"<html>", "(403)", id="HTML"),
+        pytest.param(403, {"error": "access_denied"}, "(403, access_denied)", id="403 with a code"),
         pytest.param(500, {"error": "invalid_client"}, "(500, invalid_client)", id="clear words, odd status"),
         pytest.param(200, {"error": "invalid_client"}, "(200, invalid_client)", id="clear words in a 200"),
     ],
@@ -240,8 +239,29 @@ def test_refusals(status, body, words):
     """A refusal of the credential, in every documented form, is told from a failure."""
     error = parse_failure(body, status)
 
-    assert (error.kind, error.status, error.refused) == (REFUSED, status, True)
+    assert (error.kind, error.status, error.refused, error.is_vague) == (REFUSED, status, True, False)
     assert error.detail == f"the authorization server refused the credential {words}"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(401, b"", id="empty 401"),
+        pytest.param(401, b"<html>", id="401 of a page"),
+        pytest.param(401, {"message": "Unauthorized"}, id="401 of a gateway"),
+        pytest.param(403, b"", id="empty 403"),
+        pytest.param(403, b"<html>", id="403 of a firewall"),
+        pytest.param(403, {"message": "Forbidden"}, id="403 of a gateway"),
+        pytest.param(403, {"detail": "Forbidden"}, id="403 with a detail"),
+        pytest.param(403, {"error": "something new"}, id="403 with an unknown code"),
+    ],
+)
+def test_refusals_by_status_alone(status, body):
+    """Whoever is on the way may have said so: it is told from a refusal that says what it refuses."""
+    error = parse_failure(body, status)
+
+    assert (error.kind, error.status, error.refused, error.is_vague) == (REFUSED, status, True, True)
+    assert error.code is None
 
 
 @pytest.mark.parametrize(
@@ -255,6 +275,7 @@ def test_refusals(status, body, words):
         pytest.param(400, b"<html>", id="400 of something else"),
         pytest.param(400, {"error": "temporarily_unavailable"}, id="temporary in a 400"),
         pytest.param(403, {"error": "slow_down"}, id="temporary in a 403"),
+        pytest.param(401, {"error": "temporarily_unavailable"}, id="temporary in a 401"),
         pytest.param(302, b"", id="302"),
         pytest.param(307, {"access_token": "abc"}, id="307"),
         pytest.param(100, {"access_token": "abc"}, id="100"),
@@ -266,6 +287,14 @@ def test_failures_to_be_tried_again(status, body):
 
     assert (error.kind, error.status, error.refused) == (STATUS, status, False)
     assert str(status) in error.detail
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", {"message": "Rate exceeded"}])
+def test_a_403_that_says_when_to_come_again_refuses_nothing(body):
+    """It was sent too soon; what was sent is not to blame."""
+    error = parse_failure(body, 403, retry_after="7")
+
+    assert (error.kind, error.refused, error.retry_after_s) == (STATUS, False, 7.0)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 500, 503])

@@ -91,3 +91,14 @@ def test_remint_pause(useless, pause_s):
 def test_clamp_life(life_s, clamped_s):
     """No life is believed beyond a day, and none is below zero."""
     assert policy.clamp_life(life_s) == clamped_s
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_by_status_alone_passes(status):
+    """A person's waits as for a server that asks for patience, a client's a minute; his password is not blamed."""
+    error = FetchError(REFUSED, "refused", status=status, refused=True, is_vague=True)
+
+    assert not policy.is_person_refused(error, is_person=True)
+    assert not policy.is_client_refused(error)
+    assert policy.pause_after(error, 1, 0.0, is_person=True) == policy.Pause(15.0, 60.0)
+    assert policy.pause_after(error, 1, 0.0, is_person=False) == policy.Pause(60.0, 60.0)
