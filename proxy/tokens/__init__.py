@@ -15,9 +15,11 @@ bearer         the source that calls: its refresher, its one flight
 waiters        the requests that wait for that flight
 history        PURE  what its calls came to, counted and told
 report         PURE  how it stands, what a call of it came to, why it has no token
-people         persons who prove themselves: a source each
-logins         PURE  what the calls for all of them came to, counted and told
-turnstile      a few unproved logins of each client at a time
+people         persons who prove themselves
+person         the source of each
+logins         PURE  what the calls for all of them came to, counted and told; whether their client is refused
+newcomers      PURE  those whom nobody has proved yet, and who of them gives way
+turnstile      so many calls for them at a time, of each client
 basic          the source of a constant
 store          PURE  what a source asks of a store; the one that stores nothing
 stored         PURE  a token as it is stored

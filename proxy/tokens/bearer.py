@@ -25,7 +25,7 @@ from proxy.tokens.report import build_fetch, build_no_token, build_status, build
 from proxy.tokens.schedule import RemintGuard, Schedule
 from proxy.tokens.store import MemoryStore
 from proxy.tokens.stored import build_stored, restore_token
-from proxy.tokens.token import ADOPTED, UNREADABLE, CredentialStatus, Token, build_token
+from proxy.tokens.token import ADOPTED, STOPPED, UNREADABLE, CredentialStatus, Token, build_token
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class BearerSource:
             NoToken: If none came in time; at once if the credential is refused.
         """
         token = self.current()
-        if token is None and not (self._schedule.is_refused or self._is_stopped):
+        if token is None and not self._is_hopeless():
             self._hasten()
             token = await self._waiters.join(self._shared.wait_s)
         if token is None:
@@ -261,8 +261,16 @@ class BearerSource:
         self._call_ended.set()
         self._call_ended = asyncio.Event()
 
+    def _is_hopeless(self) -> bool:
+        """Return whether who waits now waits in vain."""
+        return self._schedule.is_refused or self._is_stopped
+
+    def _due_at(self) -> float:
+        """Return when the next call is due, in clock seconds."""
+        return self._schedule.due_at
+
     async def _until_due(self) -> None:
-        while not self._is_out_of_step and (delay_s := self._schedule.due_at - self._now()) > 0:
+        while not self._is_out_of_step and (delay_s := self._due_at() - self._now()) > 0:
             self._wake.clear()
             timer = self._shared.clock.call_later(min(delay_s, LONGEST_NAP_S), self._wake.set)
             try:
@@ -300,7 +308,7 @@ class BearerSource:
     async def _call(self, reason: str) -> Token | None:
         """Make a token call; return a token that is worth storing."""
         sent_at = self._now()
-        self._history.fetches += 1
+        self._history.note_begin()
         try:
             parsed = await self._shared.fetch(build_token_request(self._credential))
             token = self._accept(parsed, sent_at)
@@ -308,6 +316,10 @@ class BearerSource:
             self._fail(error)
             self._tell(error, error.status, reason, sent_at)
             return None
+        except asyncio.CancelledError:
+            self._history.note_stopped()
+            self._tell(FetchError(STOPPED, "the proxy stopped before there was an answer"), None, reason, sent_at)
+            raise
         self._succeed(token, parsed)
         self._tell(token, parsed.status, reason, sent_at)
         return token if self._held() is token else None

@@ -42,6 +42,14 @@ class History:
         self.last_error_at = 0.0
         self.skew_s: float | None = None
 
+    def note_begin(self) -> None:
+        """A call begins."""
+        self.fetches += 1
+
+    def note_stopped(self) -> None:
+        """A call was cut short since the source stops: it is counted, and says nothing of the server."""
+        self.failures += 1
+
     def note_success(self, token: Token, parsed: ParsedToken, now: float) -> None:
         """A call brought a token."""
         log.info("token.fetched", credential=self._name, fingerprint=token.fingerprint, life_s=token.life_s)

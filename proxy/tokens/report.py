@@ -105,7 +105,7 @@ def build_no_token(subject: Subject, schedule: Schedule, history: History, now: 
     due_in_s = schedule.due_at - now
     given_up = is_given_up(schedule)
     detail = explain_no_token(subject.name, history.last_error, is_given_up=given_up)
-    patience_s = policy.REFUSED_PAUSE_S if given_up else 1.0 if due_in_s == math.inf else due_in_s
+    patience_s = policy.REFUSED_PAUSE_S if given_up else due_in_s if math.isfinite(due_in_s) else 1.0
     return NoToken(detail, retry_after_s=max(1, math.ceil(patience_s)))
 
 

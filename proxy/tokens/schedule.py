@@ -130,6 +130,10 @@ class Schedule:
     def renew(self, now: float) -> None:
         """The credential's secret has changed: a refusal, also one that is under way, was of the old one."""
         self._is_renewed = self.in_flight
+        self.lift_refusal(now)
+
+    def lift_refusal(self, now: float) -> None:
+        """What was refused has changed, or is taken again as another call has shown: forget the refusal."""
         if self.is_refused:
             self.is_refused = False
             self._not_before = now

@@ -32,6 +32,9 @@ UNREADABLE = "unreadable"
 REFUSED = "refused"
 """The credential itself was rejected."""
 
+STOPPED = "stopped"
+"""The proxy ended before there was an answer."""
+
 ADOPTED = "adopted"
 """The reason of a ``TokenFetch`` without a call: the token was in the store."""
 

@@ -54,6 +54,7 @@ BANDS = {
         "proxy.tokens.grants",
         "proxy.tokens.history",
         "proxy.tokens.logins",
+        "proxy.tokens.newcomers",
         "proxy.tokens.policy",
         "proxy.tokens.redis_scripts",
         "proxy.tokens.rejection",

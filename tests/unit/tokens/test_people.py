@@ -137,10 +137,11 @@ async def test_a_defect_does_not_end_the_forgetting(credential, shared, monkeypa
 
     people = People("dispatchers", credential, shared, b"key")
     monkeypatch.setattr(people, "forget_the_gone", look)
-    await people.start()
-    async with asyncio.timeout(10):
-        await looked.wait()
-    await people.stop()
+    with capture_logs():
+        await people.start()
+        async with asyncio.timeout(10):
+            await looked.wait()
+        await people.stop()
 
     assert len(looks) > 1
 
@@ -152,6 +153,7 @@ async def test_the_memory_has_a_bound(people, timeline, monkeypatch):
     await first.wait()
     await timeline.advance(10)
     await people.find("second", "x", CLIENT).wait()
+    await timeline.advance(10)
     await people.find("third", "x", CLIENT).wait()
 
     assert len(people) == 2
@@ -159,47 +161,289 @@ async def test_the_memory_has_a_bound(people, timeline, monkeypatch):
     assert people.find("first", "x", CLIENT) is not first
 
 
-@pytest.mark.parametrize("limit", [("MOST_UNPROVED", Overloaded), ("MOST_UNPROVED_OF_ONE", ClientLimit)])
-async def test_invented_logins_take_nobodys_place(people, server, timeline, begin, monkeypatch, limit):
-    """There are only so many that wait to be proved, of one client and of all; who is proved is served on."""
+async def test_invented_logins_take_nobodys_place(credential, shared, server, timeline, begin, monkeypatch):
+    """There are only so many of one client that wait to be proved; who is proved is served on."""
+    monkeypatch.setattr(module, "MOST_UNPROVED_OF_ONE", 3)
+    people = People("dispatchers", credential, shared, b"key")
     token = await people.find("alice", "a", CLIENT).wait()
-    bound, error = limit
-    monkeypatch.setattr(module, bound, 3)
     server.hold()
     for guess in range(3):
         begin(people.find("alice", f"guess {guess}", CLIENT).wait())
     await timeline.settle()
-    with pytest.raises(error):
+    with pytest.raises(ClientLimit):
         people.find("alice", "another guess", CLIENT)
 
     assert people.find("alice", "a", CLIENT).current() == token
+    await people.stop()
 
 
-async def test_an_unproved_login_lasts_no_longer_than_somebody_waits_for_it(people, server, timeline, begin):
-    """Whoever sends one and leaves costs the authorization server nothing more."""
+async def test_when_all_places_are_taken_the_newest_of_the_greediest_gives_way(
+    credential, shared, server, timeline, begin, monkeypatch
+):
+    """A dispatcher at a desk of his own gets in; whose login gives way is told to come again."""
+    monkeypatch.setattr(module, "MOST_UNPROVED", 6)
+    monkeypatch.setattr(module, "CALLS_AT_ONCE", 2)
+    people = People("dispatchers", credential, shared, b"key")
+    server.hold()
+    greedy = [begin(people.find("x", f"guess {guess}", CLIENT).wait()) for guess in range(6)]
+    await timeline.settle()
+    dispatcher = begin(people.find("bob", "b", "10.20.3.8").wait())
+    await timeline.settle()
+    assert len(people) == 6
+    assert [waiting.done() for waiting in greedy] == [False] * 5 + [True]
+    with pytest.raises(Overloaded):
+        await greedy[-1]
+    server.let_go()
+
+    assert await dispatcher
+    await people.stop()
+
+
+async def test_a_login_for_which_nobody_waits_gives_way_first(credential, shared, server, timeline, begin, monkeypatch):
+    """Also to another of the same client; only the memory of a pause goes with it."""
+    monkeypatch.setattr(module, "MOST_UNPROVED_OF_ONE", 2)
+    people = People("dispatchers", credential, shared, b"key")
+    server.go_down(retry_after_s=15.0)
+    left = begin(people.find("x", "left", CLIENT).wait())
+    await timeline.settle()
+    left.cancel()
+    await timeline.advance(2)
+    server.hold()
+    begin(people.find("x", "waits", CLIENT).wait())
+    begin(people.find("x", "comes", CLIENT).wait())
+    await timeline.settle()
+
+    assert len(people) == 2
+    assert server.calls == 3
+    await people.stop()
+
+
+async def test_a_proved_person_gives_way_to_nobody_who_is_not(credential, shared, server, timeline, begin, monkeypatch):
+    """Whatever is invented."""
+    monkeypatch.setattr(module, "MOST_PEOPLE", 1)
+    people = People("dispatchers", credential, shared, b"key")
+    alice = people.find("alice", "a", CLIENT)
+    await alice.wait()
+    await timeline.advance(10)
+    server.hold()
+    for guess in range(5):
+        begin(people.find("alice", f"guess {guess}", CLIENT).wait())
+    await timeline.settle()
+
+    assert people.find("alice", "a", CLIENT) is alice
+    await people.stop()
+
+
+async def test_a_call_goes_on_when_nobody_waits_any_more(people, server, timeline, begin, ledger):
+    """A server slower than the wait would lock everybody out otherwise: the next request has the token."""
+    server.delay_s = 6.0
+    waiting = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.advance(5.5)
+    with pytest.raises(NoToken):
+        await waiting
+    await timeline.advance(1)
+
+    assert people.find("alice", "a", CLIENT).current() is not None
+    assert (server.calls, len(ledger.fetches), people.status().fetches) == (1, 1, 1)
+
+
+async def test_who_comes_as_the_first_one_leaves_waits_for_the_same_call(people, server, timeline, begin):
+    """In the same turn of the loop; he is not told that there is no token."""
+    server.delay_s = 1.0
+    first = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.settle()
+    first.cancel()
+    second = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.advance(2)
+
+    assert await second
+    assert server.calls == 1
+
+
+async def test_while_nobody_waits_an_unproved_login_costs_nothing(people, server, timeline, begin):
+    """Whoever sends one and leaves costs the authorization server one call; then he is forgotten."""
     server.go_down()
     waiting = begin(people.find("alice", "guess", CLIENT).wait())
     await timeline.settle()
     waiting.cancel()
-    await timeline.settle()
-    calls = server.calls
     await timeline.advance(60)
+    assert server.calls == 1
+    people.forget_the_gone()
 
     assert len(people) == 0
-    assert server.calls == calls
 
 
-async def test_one_clients_guesses_go_a_few_at_a_time(people, server, timeline, begin):
-    """Those of another client do not wait behind them."""
+@pytest.mark.parametrize(("retry_after_s", "pause_s"), [(None, 0.25), (10.0, 10.0), (900.0, 15.0)])
+async def test_a_pause_holds_though_clients_leave_and_come(people, server, timeline, begin, retry_after_s, pause_s):
+    """What the server asked for, or the backoff, is not forgotten with the request that learned of it."""
+    server.go_down(retry_after_s=retry_after_s)
+    for _ in range(100):
+        waiting = begin(people.find("alice", "a", CLIENT).wait())
+        await timeline.advance(0.1)
+        waiting.cancel()
+        await timeline.settle()
+        people.forget_the_gone()
+
+    assert min([*server.gaps, 20.0]) >= pause_s
+
+
+async def test_a_token_without_a_life_is_not_asked_for_at_each_request(people, server, timeline):
+    """Four times a second at most, as for any credential."""
+    server.life_s = 0.0
+    for _ in range(10):
+        assert await people.find("alice", "a", CLIENT).wait()
+        await timeline.advance(0.3)
+
+    assert min(server.gaps) >= 0.25
+
+
+async def test_a_shift_begins_behind_one_address(people, server, timeline, begin):
+    """A hundred right logins at once, each of whose calls takes two seconds: all are served within the wait."""
+    server.delay_s = 2.0
+    waiting = [begin(people.find(f"d{number}", "a", CLIENT).wait()) for number in range(100)]
+    await timeline.advance(4.5)
+
+    assert all(task.done() and task.exception() is None for task in waiting)
+    assert server.most_at_once == module.CALLS_AT_ONCE
+
+
+async def test_one_mistyped_password_does_not_narrow_the_shift(people, server, timeline, begin):
+    """Those who are right widen the gate again."""
+    disbelieve(server)
+    with pytest.raises(ClientLogin):
+        await people.find("alice", "mistyped", CLIENT).wait()
+    server.recover()
+    await people.find("bob", "b", CLIENT).wait()
     server.hold()
-    for guess in range(20):
+    for number in range(100):
+        begin(people.find(f"d{number}", "a", CLIENT).wait())
+    await timeline.settle()
+
+    assert server.most_at_once == module.CALLS_AT_ONCE
+
+
+async def test_a_clients_guesses_go_a_few_at_a_time(people, server, timeline, begin):
+    """Once a few were refused; those of another client do not wait behind them, nor does who was believed before."""
+    alice = await people.find("alice", "a", CLIENT).wait()
+    disbelieve(server)
+    for guess in range(4):
+        with pytest.raises(ClientLogin):
+            await people.find("alice", f"guess {guess}", CLIENT).wait()
+    server.hold()
+    calls = server.calls
+    for guess in range(4, 50):
         begin(people.find("alice", f"guess {guess}", CLIENT).wait())
     await timeline.settle()
-    assert server.calls == module.UNPROVED_AT_ONCE
+    assert server.calls == calls + module.CALLS_OF_REFUSED
     begin(people.find("bob", "b", "10.20.3.8").wait())
-    await timeline.settle()
+    people.find("alice", "a", CLIENT).suspect(alice)
+    await timeline.advance(1)
 
-    assert server.calls == module.UNPROVED_AT_ONCE + 1
+    assert server.calls == calls + module.CALLS_OF_REFUSED + 2
+
+
+async def test_a_refused_client_is_tried_once_a_minute_for_all(people, server, timeline, begin):
+    """Whoever comes, and however many; who comes meanwhile is told at once why, and when to come again."""
+    disbelieve(server, code="invalid_client")
+    told = []
+    for second in range(170):
+        waiting = begin(people.find(f"d{second % 50}", "a", CLIENT).wait())
+        await timeline.advance(1)
+        told.append(waiting.exception())
+
+    assert all(isinstance(error, NoToken) for error in told)
+    assert told[10].retry_after_s == 50
+    assert "refused" in told[10].detail
+    assert server.called_at == [1000.0, 1060.0, 1120.0]
+
+
+async def test_a_client_that_is_taken_again_is_used_by_all_at_once(people, server, timeline, begin):
+    """One finds out; those who came meanwhile wait for it, and then get their own tokens."""
+    disbelieve(server, code="invalid_client")
+    for name in ("alice", "bob"):
+        with pytest.raises(NoToken):
+            await people.find(name, "a", CLIENT).wait()
+    server.recover()
+    server.delay_s = 1.0
+    await timeline.advance(60)
+    waiting = [begin(people.find(name, "a", CLIENT).wait()) for name in ("alice", "bob", "carol")]
+    await timeline.advance(0.5)
+    assert server.calls == 2
+    await timeline.advance(2)
+
+    assert all(task.done() and task.exception() is None for task in waiting)
+
+
+async def test_who_tries_for_all_and_finds_nothing_out_leaves_it_to_the_next(people, server, timeline, begin):
+    """A lost packet at the end of the minute must not end the trying."""
+    disbelieve(server, code="invalid_client")
+    with pytest.raises(NoToken):
+        await people.find("alice", "a", CLIENT).wait()
+    await timeline.advance(60)
+    server.go_down()
+    alice = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.settle()
+    alice.cancel()
+    server.recover()
+    bob = begin(people.find("bob", "b", CLIENT).wait())
+    await timeline.advance(1)
+
+    assert await bob
+
+
+async def test_another_client_secret_ends_the_refusal_at_once(people, server, make_credential):
+    """Also where a call with the old one is under way, whose refusal says nothing of the new."""
+    disbelieve(server, code="invalid_client")
+    with pytest.raises(NoToken):
+        await people.find("alice", "a", CLIENT).wait()
+    people.renew(make_credential(grant="password", from_client="basic", client_secret=SECRET))
+    server.recover()
+
+    assert await people.find("alice", "a", CLIENT).wait()
+    assert await people.find("bob", "b", CLIENT).wait()
+
+
+async def test_an_old_secrets_refusal_says_nothing_of_the_new(people, server, timeline, begin, make_credential):
+    """It comes back after the change."""
+    server.hold()
+    disbelieve(server, code="invalid_client")
+    alice = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.settle()
+    people.renew(make_credential(grant="password", from_client="basic", client_secret=SECRET))
+    server.let_go()
+    await timeline.settle()
+    server.recover()
+    await timeline.advance(1)
+
+    assert await alice
+
+
+async def test_a_refusal_by_status_alone_is_not_the_persons_fault(people, server, timeline):
+    """A firewall's page: he is not told that his password is wrong, nobody else pays for it, and it passes."""
+    server.error = FetchError(REFUSED, "refused", status=403, refused=True, is_vague=True)
+    with pytest.raises(NoToken):
+        await people.find("alice' OR 1=1", "a", CLIENT).wait()
+    server.recover()
+    assert await people.find("bob", "b", CLIENT).wait()
+    with pytest.raises(NoToken):
+        await people.find("alice' OR 1=1", "a", CLIENT).wait()
+    await timeline.advance(15)
+
+    assert await people.find("alice' OR 1=1", "a", CLIENT).wait()
+
+
+async def test_a_call_that_the_stop_cuts_is_counted_and_recorded(credential, shared, server, timeline, begin, ledger):
+    """Else the record and the authorization server would disagree."""
+    people = People("dispatchers", credential, shared, b"key")
+    server.hold()
+    waiting = begin(people.find("alice", "a", CLIENT).wait())
+    await timeline.settle()
+    await people.stop()
+    with pytest.raises(NoToken):
+        await waiting
+
+    assert [(fetch.user, fetch.outcome) for fetch in ledger.fetches] == [("alice", "stopped")]
+    assert (people.status().fetches, people.status().failures) == (1, 1)
 
 
 async def test_a_new_client_secret_reaches_everybody(people, server, make_credential):
@@ -323,22 +567,23 @@ async def test_it_is_usable_while_somebody_here_has_a_token(people, server, time
 
 
 async def test_the_end_of_an_outage_is_seen(people, server, timeline):
-    """Though nobody asks any more: those who are here are asked for again until it ends."""
+    """Though nobody asks: the tokens of those who are here are refreshed until it ends."""
+    await people.find("alice", "a", CLIENT).wait()
     server.go_down()
-    await people.find("alice", "a", CLIENT).refresh()
-    assert not people.status().usable
+    await timeline.advance(1890)
+    assert people.status().last_error is not None
     server.recover()
-    await timeline.advance(2)
+    await timeline.advance(30)
 
-    assert people.status().usable
+    assert people.status().last_error is None
 
 
-async def test_when_all_have_gone_nothing_is_known_any_more(people, server, timeline):
+async def test_when_nobody_asks_nothing_is_known_any_more(people, server, timeline):
     """A balancer that took the proxy out of service sends nobody who could find out that all is well again."""
     server.go_down()
     await people.find("alice", "a", CLIENT).refresh()
     assert not people.status().usable
-    await timeline.advance(301)
+    await timeline.advance(31)
     people.forget_the_gone()
     await timeline.settle()
     status = people.status()
