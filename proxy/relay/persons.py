@@ -6,10 +6,11 @@ The rule of this file: what proves or names a person is read once, strictly, and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
-from proxy.http.authority import find_share
+from proxy.http.authority import find_share, is_loopback
 from proxy.http.basic import parse_basic
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from proxy.tokens.source import Source
 
     Address = IPv4Address | IPv6Address
+
+LOOPBACK: Final = "loopback"
+"""The one share of all addresses of this machine: any program on it can choose among sixteen million of them."""
 
 
 class Persons(ABC):
@@ -64,7 +68,7 @@ class ByLogin(Persons):
             )
             raise ClientLogin(detail)
         exchange.user, password = login  # before he is looked for: the record of a refusal says whose it was
-        return self._people.find(exchange.user, password, find_share(exchange.client))
+        return self._people.find(exchange.user, password, find_login_share(exchange.client))
 
 
 class ByName(Persons):
@@ -75,7 +79,7 @@ class ByName(Persons):
         self.field = field.lower()
         self._name = field
         self._clients = clients
-        self._users = users
+        self._users = spell_users(users)
 
     def choose(self, exchange: Exchange, head: RequestHead, client: Address) -> Source:
         """See ``Persons``."""
@@ -86,9 +90,32 @@ class ByName(Persons):
         if len(values) != 1:
             detail = f"this route needs the name of a user; have the client send it in the field {self._name}, once"
             raise Malformed(detail)
-        source = self._users.get(values[0])
-        if source is None:
+        found = self._users.get(values[0])
+        if found is None:
             detail = f"{self._name} names nobody; correct it in the client, or add the name to users of the credential"
             raise ClientNotAllowed(detail)
-        exchange.user = values[0]
+        exchange.user, source = found
         return source
+
+
+def spell_users(users: Mapping[str, Source]) -> dict[str, tuple[str, Source]]:
+    """Return each user by every text that his name can arrive as: written in UTF-8, or in ISO 8859-1.
+
+    A head is read byte for byte as ISO 8859-1 (RFC 9110, section 5.5), and nothing tells in which of the two a client
+    writes.  What could be the names of two users names neither.
+    """
+    spelt: dict[str, tuple[str, Source]] = {}
+    twins: set[str] = set()
+    for name, source in users.items():
+        for text in {name, name.encode().decode("latin-1")}:  # a name beyond ISO 8859-1 is no text of a head: harmless
+            if text in spelt:
+                twins.add(text)
+            spelt[text] = name, source
+    return {text: found for text, found in spelt.items() if text not in twins}
+
+
+@lru_cache(maxsize=1024)
+def find_login_share(address: str) -> str:
+    """Return whose share of new logins a client counts against: all of this machine's addresses are one client's."""
+    share = find_share(address)
+    return LOOPBACK if is_loopback(address) or is_loopback(share) else share

@@ -8,7 +8,7 @@ from proxy.errors import ClientLogin, ClientNotAllowed, Malformed
 from proxy.exchange import Exchange
 from proxy.http.basic import build_basic
 from proxy.http.head import parse_request_head
-from proxy.relay.persons import ByLogin, ByName
+from proxy.relay.persons import ByLogin, ByName, find_login_share
 
 CLIENT = ip_address("10.20.3.7")
 
@@ -103,3 +103,54 @@ def test_who_is_not_named_once_by_whoever_may_is_nobody(exchange, fields, client
         by_name().choose(exchange, request(*fields), client)
 
     assert exchange.user is None
+
+
+def name_in(encoding, name):
+    """Parse a request that names a user in an encoding."""
+    fields = [b"GET / HTTP/1.1", b"Host: a", b"X-Dispatcher: " + name.encode(encoding), b"", b""]
+    return parse_request_head(b"\r\n".join(fields))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1"])
+def test_a_name_is_read_in_either_encoding(exchange, encoding):
+    """The configuration is UTF-8, an old client may not be; the record has the name as it is configured."""
+    persons = ByName("X-Dispatcher", (ip_network("10.20.3.0/24"),), {"josé": "josé's", "bob": "bob's"})
+
+    assert persons.choose(exchange, name_in(encoding, "josé"), CLIENT) == "josé's"
+    assert exchange.user == "josé"
+
+
+def test_a_name_beyond_latin_1_is_read_in_utf_8(exchange):
+    """It can be written in nothing else."""
+    persons = ByName("X-Dispatcher", (ip_network("10.20.3.0/24"),), {"Иван": "Иван's"})
+
+    assert persons.choose(exchange, name_in("utf-8", "Иван"), CLIENT) == "Иван's"
+
+
+def test_what_could_be_two_names_is_nobodys(exchange):
+    """The same bytes are the one name in UTF-8 and the other in ISO 8859-1; each has a spelling of its own left."""
+    users = {"josé": "josé's", "josÃ©": "josÃ©'s"}
+    persons = ByName("X-Dispatcher", (ip_network("10.20.3.0/24"),), users)
+    with pytest.raises(ClientNotAllowed):
+        persons.choose(exchange, name_in("utf-8", "josé"), CLIENT)
+
+    assert persons.choose(exchange, name_in("iso-8859-1", "josé"), CLIENT) == "josé's"
+    assert persons.choose(exchange, name_in("utf-8", "josÃ©"), CLIENT) == "josÃ©'s"
+
+
+@pytest.mark.parametrize(
+    ("address", "share"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("127.9.8.7", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:127.0.0.2", "loopback"),
+        ("10.20.3.7", "10.20.3.7"),
+        ("::ffff:10.20.3.7", "10.20.3.7"),
+        ("2001:db8::7", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_whose_share_a_login_counts_against(address, share):
+    """A program on this machine has one, whichever of its addresses it uses."""
+    assert find_login_share(address) == share
