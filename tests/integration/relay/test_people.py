@@ -141,7 +141,7 @@ async def test_a_token_server_that_nobody_gets_a_token_from_unreadies_the_proxy(
 ) -> None:
     """Before anybody has asked it is ready; once all get 503 it is not, until somebody gets a token again."""
     described = document(simulator, from_client="basic")
-    described["timeouts"] = {"token_wait": 0.2}
+    described["timeouts"] = {"token_wait": 1.5}
     async with running_proxy(described, with_tokens=False) as proxy:
         assert unready_reasons(proxy.service.status()) == []
         simulator.faults.add(Fault(where="token", **fault))
@@ -161,6 +161,132 @@ async def test_a_wrong_password_does_not_unready_the_proxy(simulator: Simulator)
         await proxy.talk(ask_as("alice", "guess"))
 
         assert unready_reasons(proxy.service.status()) == []
+
+
+async def wait_token_calls(simulator: Simulator, count: int) -> None:
+    """Wait until so many token calls have arrived."""
+    async with asyncio.timeout(10):
+        while simulator.token_requests.total < count:  # noqa: ASYNC110 (the simulator tells nobody)
+            await asyncio.sleep(0.005)
+
+
+async def leave_soon(proxy: RunningProxy, request: bytes, calls: int, simulator: Simulator) -> None:
+    """Send a request, and cut the connection once the token server has had so many calls in all."""
+    client = await proxy.connect()
+    client.send(request)
+    await wait_token_calls(simulator, calls)
+    client.reset()
+
+
+async def test_a_token_server_slower_than_the_wait_serves_the_next_request(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """The call that the first request began goes on to its end, and is recorded; nobody is locked out."""
+    log = tmp_path / "traffic.jsonl"
+    described = document(simulator, log, from_client="basic")
+    described["timeouts"] = {"token_wait": 0.2}
+    simulator.faults.add(Fault(where="token", kind="slow", delay_s=0.6))
+    async with running_proxy(described, with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        first = await proxy.talk(request)
+        await proxy.recorder.wait_fetches(1)
+        second = await proxy.talk(request)
+
+        assert first.startswith(b"HTTP/1.1 503 ")
+        assert second.startswith(b"HTTP/1.1 200 ")
+        assert simulator.token_requests.total == 1
+        assert proxy.service.status().credentials[0].fetches == 1
+
+
+async def test_clients_that_leave_early_cost_one_token_call(simulator: Simulator) -> None:
+    """The next one waits for the call that is under way."""
+    simulator.faults.add(Fault(where="token", kind="slow", delay_s=0.5))
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        for _ in range(5):
+            await leave_soon(proxy, request, 1, simulator)
+        answer = await proxy.talk(request)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert simulator.token_requests.total == 1
+
+
+async def test_a_retry_after_outlives_the_request_that_learned_of_it(simulator: Simulator) -> None:
+    """Whoever asks on with the same login costs the token server nothing until then."""
+    described = document(simulator, from_client="basic")
+    described["timeouts"] = {"token_wait": 0.1}
+    simulator.faults.add(Fault(where="token", kind="status", status=429, retry_after=15))
+    async with running_proxy(described, with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        answers = [await proxy.talk(request) for _ in range(5)]
+
+        assert {answer.split()[1] for answer in answers} == {b"503"}
+        assert simulator.token_requests.total == 1
+
+
+async def test_a_wrong_client_secret_costs_one_call_a_minute_for_all(simulator: Simulator) -> None:
+    """Whoever asks, and however often; it is not their passwords that are blamed."""
+    described = document(simulator, from_client="basic")
+    described["credential"]["core"]["client_secret"] = Secret("not-the-secret", "test")
+    async with running_proxy(described, with_tokens=False) as proxy:
+        first = await proxy.talk(ask_as("alice", PASSWORDS["alice"]))
+        answers = [await proxy.talk(ask_as(user, PASSWORDS[user])) for user in ["alice", "bob"] * 10]
+
+        assert {answer.split()[1] for answer in [first, *answers]} == {b"503"}
+        assert all(b"invalid_client" in answer and b"\r\nRetry-After: " in answer for answer in answers)
+        assert simulator.token_requests.total == 1
+
+
+async def test_a_token_that_is_not_kept_is_not_asked_for_by_each_request(simulator: Simulator) -> None:
+    """expires_in 0: those who wait together share one, and the next call waits a moment."""
+    simulator.faults.add(Fault(where="token", kind="fields", fields={"expires_in": 0}))
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        request = ask_as("alice", PASSWORDS["alice"])
+        for _ in range(3):
+            answers = await asyncio.gather(*(proxy.talk(request) for _ in range(20)))
+            assert {answer.split()[1] for answer in answers} == {b"200"}
+
+        assert simulator.token_requests.total <= 6
+
+
+async def test_a_shift_of_a_hundred_begins_behind_one_address() -> None:
+    """All are served, each as himself, though each token call takes a while and they come at once."""
+    passwords = {f"d{number}": f"password-of-d{number}" for number in range(100)}
+    people = {name: Secret(password, "test") for name, password in passwords.items()}
+    simulator = Simulator(SimulatorSettings(people=people))
+    await simulator.start()
+    simulator.faults.add(Fault(where="token", kind="slow", delay_s=1.0))
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        answers = await asyncio.gather(*(proxy.talk(ask_as(*login)) for login in passwords.items()))
+
+        assert {answer.split()[1] for answer in answers} == {b"200"}
+        assert sorted(map(str, users_seen(simulator))) == sorted(passwords)
+        assert simulator.token_requests.total == 100
+    await simulator.stop()
+
+
+@pytest.mark.parametrize("body", ["gateway", "status"])
+async def test_a_firewalls_403_is_no_wrong_password(simulator: Simulator, body: str) -> None:
+    """The dispatcher gets 503, and is not sent to correct his login."""
+    shape = {"shape": "gateway"} if body == "gateway" else {}
+    simulator.faults.add(Fault(where="token", kind="status", status=403, **shape))
+    async with running_proxy(document(simulator, from_client="basic"), with_tokens=False) as proxy:
+        answer = await proxy.talk(ask_as("alice", PASSWORDS["alice"]))
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"error:no_token" in answer
+
+
+async def test_a_call_that_the_stop_cuts_is_recorded(simulator: Simulator, tmp_path: Path) -> None:
+    """The token server has seen it, so the log says that it was made."""
+    log = tmp_path / "traffic.jsonl"
+    simulator.faults.add(Fault(where="token", kind="slow", delay_s=8.0))
+    async with running_proxy(document(simulator, log, from_client="basic"), with_tokens=False) as proxy:
+        await leave_soon(proxy, ask_as("alice", PASSWORDS["alice"]), 1, simulator)
+        await proxy.stop()
+    calls = [json.loads(line) for line in log.read_text().splitlines() if '"token.fetched"' in line]
+
+    assert [(call["user"], call["reason"], call["outcome"]) for call in calls] == [("alice", "login", "stopped")]
 
 
 async def test_a_revoked_persons_token_is_replaced_once(simulator: Simulator) -> None:
@@ -251,6 +377,20 @@ async def test_a_named_user_is_served_as_himself(simulator: Simulator, by_name: 
     assert names.count("x-other") == 2
     assert [record["user"] for record in records] == ["bob", "alice"]
     assert ["X-Dispatcher", "bob"] in records[0]["request"]["headers"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1"])
+async def test_a_name_outside_ascii_is_read_as_the_client_writes_it(simulator: Simulator, encoding: str) -> None:
+    """The configuration is UTF-8; an old client may not be."""
+    login = {"username": Secret("alice", "test"), "password": Secret(PASSWORDS["alice"], "test")}
+    keys = {"from_client": "header:X-Dispatcher", "users": {"josé": login}, "clients": ["127.0.0.1/32"]}
+    async with running_proxy(document(simulator, **keys)) as proxy:
+        answer = await proxy.talk(get("X-Dispatcher: josé").decode().encode(encoding))
+        [exchange] = await proxy.recorder.wait_exchanges(1)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert exchange.user == "josé"
+        assert users_seen(simulator) == ["alice"]
 
 
 @pytest.mark.parametrize(
