@@ -99,6 +99,10 @@ class WatchedCertificate(Generic[Found]):
         self._seen = self._read = used
         self._read_files = read_files
 
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"certificate of {self._where}"
+
     def look(self) -> Found | None:
         """Look once; return what new connections are to use, if that has changed.
 

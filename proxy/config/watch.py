@@ -1,14 +1,16 @@
 """Files of secrets and certificates, looked at for changes while the proxy runs.
 
-The rule of this file: it all happens in a thread that nothing waits for, since a network file system may hang; and a
-file is read when it has stopped changing, so that half a secret, or the nothing that an editor leaves for a moment, is
-never taken.  Looking costs one ``stat`` a file, and works where notifications do not: on mounts, and through links.
+The rule of this file: it all happens in threads that nothing waits for, one for each file, since a network file system
+may hang: the others are looked at all the same, and the one that hangs is told of.  A file is read when it has stopped
+changing, so that half a secret, or the nothing that an editor leaves for a moment, is never taken.  Looking costs one
+``stat`` a file, and works where notifications do not: on mounts, and through links.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 """Seconds between two looks; a file that is the same at two looks in a row has stopped changing."""
+TOGETHER_S = 1.0
+"""How long the looks of one round are waited for; one that takes longer is left to itself, and told when it ends."""
+STALL_S = 5.0
+"""After which a look that has not ended is told of."""
 _NEVER = Stamp(0, 0, -1, 0, 0)
 """Of no file, so that the first looks read: it may have changed between the start and the first of them."""
 
@@ -80,6 +86,10 @@ class WatchedFile:
         self._read: Stamp | None = _NEVER
         self._complaint = Complaint(keys)
 
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"file {self.key.path}"
+
     def look(self) -> Secret | None:
         """Look once; return the new secret, if there is one."""
         stamp = self.key.stamp()
@@ -101,8 +111,70 @@ class WatchedFile:
         return secret
 
 
+class _Looks(Generic[Key, Found]):
+    """The looks at one file, one after the other, in a thread of their own; asked of by one other thread."""
+
+    def __init__(self, watched: Watched[Key, Found]) -> None:
+        """Begin no look yet."""
+        self.key = watched.key
+        self._watched = watched
+        self._wanted = threading.Semaphore(0)
+        self._ended = threading.Event()
+        self._found: Found | None = None
+        self._begun_at: float | None = None
+        self._is_told = False
+        self._is_last = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._run, name=str(self._watched), daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the thread end, with the look that is under way."""
+        self._is_last = True
+        self._wanted.release()
+
+    def begin(self) -> bool:
+        """Begin a look; False while the one before is under way."""
+        if self._begun_at is not None:
+            return False
+        self._begun_at = time.monotonic()
+        self._ended.clear()
+        self._wanted.release()
+        return True
+
+    def wait_until(self, moment: float) -> None:
+        """Wait for the look that is under way."""
+        self._ended.wait(max(0.0, moment - time.monotonic()))
+
+    def take(self) -> Found | None:
+        """Return what a look has found, if it has ended; tell of one that does not end, and of its end."""
+        if self._begun_at is None:
+            return None
+        if not self._ended.is_set():
+            if not self._is_told and time.monotonic() - self._begun_at >= STALL_S:
+                self._is_told = True
+                problem = f"a look at it has not ended for {STALL_S:g} s, as where the server of a mount is gone"
+                fix = "look after the file system that it is on; it is used again as soon as that answers"
+                log.warning("file.stalled", watched=str(self._watched), problem=problem, fix=fix, used="the old value")
+            return None
+        if self._is_told:
+            log.warning("file.recovered", watched=str(self._watched))
+        self._is_told, self._begun_at = False, None
+        found, self._found = self._found, None
+        return found
+
+    def _run(self) -> None:
+        while self._wanted.acquire() and not self._is_last:
+            try:
+                self._found = self._watched.look()
+            except Exception:  # one that breaks the rules must not be the last look at this file
+                log.exception("file.watch_broke", watched=str(self._watched))
+            self._ended.set()
+
+
 class FileWatch(Generic[Key, Found]):
-    """The thread that looks."""
+    """The thread that has them all looked at, and tells."""
 
     def __init__(
         self,
@@ -117,31 +189,35 @@ class FileWatch(Generic[Key, Found]):
             tell: Takes what has changed, all of one look together: an id and its secret change as a pair.
             loop: That ``tell`` is called on.
         """
-        self._files = files
+        self._looks = [_Looks(watched) for watched in files]
         self._tell = tell
         self._loop = loop
         self._stopped = threading.Event()
 
     def start(self) -> None:
         """Begin to look; without files there is nothing to do."""
-        if self._files:
+        if self._looks:
             threading.Thread(target=self._run, name="watched files", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; the thread is not waited for."""
+        """Look no more; no thread is waited for."""
         self._stopped.set()
 
     def _run(self) -> None:
+        for looks in self._looks:
+            looks.start()
         while not self._stopped.wait(LOOK_S):
-            changed: dict[Key, Found] = {}
-            for watched in self._files:
-                try:
-                    found = watched.look()
-                except Exception:  # one file that breaks the rules must not end the looks at the others
-                    log.exception("file.watch_broke", watched=str(watched.key))
-                else:
-                    if found is not None:
-                        changed[watched.key] = found
-            if changed:
+            if changed := self._look():
                 with contextlib.suppress(RuntimeError):  # the loop has ended, and the proxy with it
                     self._loop.call_soon_threadsafe(self._tell, changed)
+        for looks in self._looks:
+            looks.stop()
+
+    def _look(self) -> dict[Key, Found]:
+        """Look once at each file; return what has changed."""
+        begun = [looks for looks in self._looks if looks.begin()]
+        until = time.monotonic() + TOGETHER_S
+        for looks in begun:
+            looks.wait_until(until)
+        found = ((looks.key, looks.take()) for looks in self._looks)
+        return {key: new for key, new in found if new is not None}

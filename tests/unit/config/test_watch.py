@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import pytest
 from harness.running import until
@@ -187,6 +188,76 @@ async def test_a_file_system_that_hangs_holds_up_nothing_else(watch_file, path):
 
     assert [entry["event"] for entry in logs] == ["secret.unreadable"]
     assert told.empty()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return two files, watched, that hold the first values."""
+    watched = []
+    for name in ("one", "other"):
+        replace(tmp_path / name, "first")
+        watched.append(WatchedFile(File(tmp_path / name), File(tmp_path / name).read(), KEYS))
+    return watched
+
+
+async def test_a_file_that_hangs_keeps_no_other_from_being_used(files, tmp_path, monkeypatch):
+    """What is found at the others is told, the one that hangs too, once; and once more when it answers again."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    monkeypatch.setattr(watch, "TOGETHER_S", 0.05)
+    monkeypatch.setattr(watch, "STALL_S", 0.1)
+    told = asyncio.Queue()
+    running = FileWatch(files, told.put_nowait, asyncio.get_running_loop())
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").replace(tmp_path / "one")
+
+    with capture_logs() as logs:
+        running.start()
+        async with asyncio.timeout(10):
+            await until(lambda: bool(logs))
+            for value in ("second", "third"):
+                replace(tmp_path / "other", value)
+                assert [secret.reveal() for secret in (await told.get()).values()] == [value]
+        assert [(entry["event"], entry["watched"]) for entry in logs] == [("file.stalled", f"file {tmp_path / 'one'}")]
+        await until(lambda: is_released(tmp_path / "one"))
+        replace(tmp_path / "one", "second")
+        async with asyncio.timeout(10):
+            assert {place.path.name: secret.reveal() for place, secret in (await told.get()).items()} == {
+                "one": "second"
+            }
+    running.stop()
+
+    assert logs[0]["fix"]
+    assert "file.recovered" in [entry["event"] for entry in logs]
+
+
+async def test_a_pair_that_changes_together_is_told_together(files, tmp_path, monkeypatch):
+    """An id and its secret, each in its file and looked at in its thread."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    monkeypatch.setattr(watch, "TOGETHER_S", 60.0)
+    told = asyncio.Queue()
+    for name in ("one", "other"):
+        replace(tmp_path / name, "second")
+    running = FileWatch(files, told.put_nowait, asyncio.get_running_loop())
+    running.start()
+
+    async with asyncio.timeout(10):
+        changed = await told.get()
+    running.stop()
+
+    assert {place.path.name for place in changed} == {"one", "other"}
+
+
+async def test_the_threads_end_with_the_watch(files, tmp_path, monkeypatch):
+    """A proxy that is stopped within a longer-lived process leaves nothing running."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    name = f"file {tmp_path / 'one'}"
+    running = FileWatch(files, print, asyncio.get_running_loop())
+    running.start()
+    await until(lambda: name in [thread.name for thread in threading.enumerate()])
+
+    running.stop()
+
+    await until(lambda: name not in [thread.name for thread in threading.enumerate()])
 
 
 def is_released(pipe):
