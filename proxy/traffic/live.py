@@ -12,7 +12,7 @@ token every word that such a cut can give is in a table.  No word in common, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from proxy.traffic.finder import Finder
@@ -79,6 +79,8 @@ class LiveTokens:
         self._clock = clock
         self._most = most
         self._forms: dict[str, tuple[bytes, ...]] = {}
+        self._until: dict[str, float] = {}
+        # One entry a token, with the end it had when put there; one that was prolonged is moved when it comes up.
         self._ends: list[tuple[float, str]] = []
         self._tables: dict[_Cut, dict[int, tuple[bytes, ...]]] = {}
         self._heads: dict[bytes, tuple[bytes, ...]] = {}
@@ -99,18 +101,25 @@ class LiveTokens:
         return f"<LiveTokens {len(self)}>"
 
     def learn(self, token: str, life_s: float | None) -> None:
-        """Look for a token from now on; one of fewer than ``LEAST_LENGTH`` characters is left out.
+        """Look for a token from now on, and for one that is known for as long as it now lives.
+
+        One of fewer than ``LEAST_LENGTH`` characters is left out.
 
         Args:
             token: Without its scheme.
             life_s: Seconds for which it is still of use; None if that is not known.
         """
-        if token in self._forms or len(token) < LEAST_LENGTH:
-            return
         now = self._clock()
-        while self._ends and (self._ends[0][0] < now or len(self._ends) >= self._most):
-            self._forget(heappop(self._ends)[1])
-        heappush(self._ends, (now + max(life_s or 0.0, LEAST_LIFE_S), token))
+        end = now + (life_s if life_s is not None and life_s > LEAST_LIFE_S else LEAST_LIFE_S)
+        if (until := self._until.get(token)) is not None:
+            if end > until:
+                self._until[token] = end
+            return
+        if len(token) < LEAST_LENGTH:
+            return
+        self._make_room(now)
+        self._until[token] = end
+        heappush(self._ends, (end, token))
         forms = self._forms[token] = tuple(needle.encode() for needle in build_needles(token))
         for form in forms:
             self._file(form)
@@ -137,7 +146,17 @@ class LiveTokens:
         """Return whether ``end``, of ``HEAD`` bytes or more, is the beginning of a form."""
         return any(form.startswith(end) for form in self._heads.get(end[:HEAD], ()))
 
+    def _make_room(self, now: float) -> None:
+        while self._ends and (self._ends[0][0] < now or len(self._ends) >= self._most):
+            end, token = self._ends[0]
+            if (until := self._until[token]) > end:
+                heapreplace(self._ends, (until, token))
+            else:
+                heappop(self._ends)
+                self._forget(token)
+
     def _forget(self, token: str) -> None:
+        del self._until[token]
         for form in self._forms.pop(token):
             cut = _choose_cut(form)
             table = self._tables[cut]

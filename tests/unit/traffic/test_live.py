@@ -122,6 +122,39 @@ def test_an_expired_token_makes_room(clock):
     assert live.is_in(b"another-token-of-today")
 
 
+def test_a_token_that_its_server_prolongs_is_kept_until_its_last_end(clock):
+    """Some give the same token again while it lives; an earlier end takes nothing back."""
+    live, (token,) = know("hex", 1, clock)
+    clock.now = 1800.0
+    for life_s in (3600.0, 400.0, None):
+        live.learn(token, life_s)
+    clock.now = 3650.0
+    live.learn("another-credentials-token", 300.0)
+
+    assert token in live
+    assert live.is_in(token.encode())
+    clock.now = 5401.0
+    live.learn("the-token-of-the-hour-after", 3600.0)
+    assert token not in live
+    assert not live.is_in(token.encode())
+    assert live.is_in(b"the-token-of-the-hour-after")
+
+
+def test_a_token_prolonged_again_and_again_takes_no_more_room(clock):
+    """A token in a query is learnt with each request; those that were not prolonged make room first."""
+    live = LiveTokens(clock, most=3)
+    for number in range(3):
+        live.learn(f"token-number-{number}", 3600.0)
+    for _ in range(10_000):
+        clock.now += 0.1
+        live.learn("token-number-0", 3600.0)
+    live.learn("token-number-3", 3600.0)
+    live.learn("token-number-4", 3600.0)
+
+    assert len(live) == 3
+    assert [number for number in range(5) if f"token-number-{number}" in live] == [0, 3, 4]
+
+
 def test_of_too_many_the_one_that_expires_first_makes_room():
     """Somebody who is given tokens without an end must not fill the memory."""
     live = LiveTokens(lambda: 0.0, most=10)
