@@ -161,6 +161,25 @@ async def test_fences_grow_on_after_redis_was_emptied(first, second, redis):
     assert (await first.agree("core", None)).access_token == "newer"
 
 
+@pytest.mark.parametrize("bringing", ["turn", "agreement"])
+async def test_a_new_token_is_stored_though_redis_has_lost_the_fence_alone(first, second, redis, bringing):
+    """One that evicts keys takes the counter and may leave the token; whoever had a turn before is still too late."""
+    for _ in range(5):
+        turn = await first.take_turn("core", steal=False)
+        await first.end_turn("core", turn.claim, TOKEN)
+    old = await first.take_turn("core", steal=False)
+    async with redis.tester() as tester:
+        await tester.delete(build_keys("rapidsos-proxy", "core")[1])
+    if bringing == "agreement":
+        await second.agree("core", NEWER)
+    turn = await second.take_turn("core", steal=True)
+    await second.end_turn("core", turn.claim, NEWER)
+
+    assert (await first.agree("core", None)).access_token == "newer"
+    again = await first.take_turn("core", steal=False)
+    assert again.claim.fence > turn.claim.fence >= old.claim.fence
+
+
 async def test_replicas_agree_on_the_newest(first, second):
     """Whoever comes first."""
     await first.agree("core", NEWER)
