@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from proxy.control.place import Place
 
 FIX = "run this command as that user, or as root with --control; if that user runs no proxy, remove it"
+DIRECTORY_FIX = (
+    "others than root may write to its directory, so it may be anybody's: run this command as that user, or let nobody "
+    "else write there (chmod go-w {directory}, or chown it to that user)"
+)
+OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+"""Who of these may write to a directory may put a socket there; with the sticky bit, too, if he comes first."""
 
 
 def find_believed(place: Place, asker: int) -> frozenset[int]:
@@ -40,11 +46,15 @@ def find_believed(place: Place, asker: int) -> frozenset[int]:
         owner, directory = path.stat().st_uid, parent.stat()
     except OSError:
         return believed  # what is not there is told when it is asked
-    if asker == ROOT and place.is_configured and _can_only_be_of(owner, directory):
-        believed |= {owner}
+    fix = FIX
+    if asker == ROOT and place.is_configured:
+        if _can_only_be_of(owner, directory):
+            believed |= {owner}
+        elif directory.st_uid == ROOT:
+            fix = DIRECTORY_FIX.format(directory=parent)
     for what, found in ((path, owner), (parent, directory.st_uid)):
         if found not in believed:
-            raise ControlError(str(what), f"belongs to another user, number {found}", FIX)
+            raise ControlError(str(what), f"belongs to another user, number {found}", fix)
     return believed
 
 
@@ -60,4 +70,4 @@ def check_peer(path: Path, connection: socket.socket | TransportSocket, believed
 
 
 def _can_only_be_of(owner: int, directory: os.stat_result) -> bool:
-    return directory.st_uid == owner or (directory.st_uid == ROOT and not directory.st_mode & stat.S_IWOTH)
+    return directory.st_uid == owner or (directory.st_uid == ROOT and not directory.st_mode & OF_OTHERS)

@@ -66,12 +66,33 @@ def test_root_believes_no_socket_that_anybody_may_have_put_there():
             find_believed(place, ROOT)
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o775])
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o1755, 0o2750])
 def test_root_believes_what_only_a_service_can_have_put_into_a_directory_of_roots(place, mode):
-    """One that is not everybody's to write."""
+    """One that is root's alone to write, as a service that begins as root, or its unit, makes it."""
     place.path.parent.chmod(mode)
     if OWN == ROOT:  # else it stays the service's own
         os.chown(place.path.parent, ROOT, -1)
+
+    assert OTHER in find_believed(place, ROOT)
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o770, 0o1775, 0o2775, 0o757, 0o1777])
+def test_root_believes_no_socket_that_a_member_of_a_group_may_have_put_there(place, mode):
+    """A group of many, as a directory for the sockets of several services has it; what to do is told."""
+    place.path.parent.chmod(mode)
+    if OWN != ROOT:  # then it stays the service's own, where its owner says whose the socket is
+        assert OTHER in find_believed(place, ROOT)
+        return
+    os.chown(place.path.parent, ROOT, -1)
+
+    with pytest.raises(ControlError, match=r"belongs to another user.*\n  fix: others .* \(chmod go-w /.*/d, or chown"):
+        find_believed(place, ROOT)
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o770])
+def test_a_service_may_share_its_own_directory_with_its_group(place, mode):
+    """A socket that a member of the group has put there is that member's, and so not the directory's owner's."""
+    place.path.parent.chmod(mode)
 
     assert OTHER in find_believed(place, ROOT)
 
