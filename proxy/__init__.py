@@ -28,6 +28,7 @@ printable   text that a terminal can be shown
 logs        the operational log, on standard error
 disk        what keeps a file from being written, and the fix
 lock        one proxy at a time for one file
+ownership   whose a file is that is written to
 process     what the process asks of Python and libc
 descriptors  how many files and sockets may be open
 program     how it is called from here

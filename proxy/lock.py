@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.ownership import check_own
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,13 +42,14 @@ class FileLock:
 
         Raises:
             BlockingIOError: If another holds it; its message says who.
-            OSError: If its file cannot be made.
+            OSError: If its file cannot be made, or is another user's.
         """
         if self._is_held():
             return
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, MODE)
         try:
+            check_own(descriptor, f"its lock {self.path.name}")
             self._lock(descriptor)
         except BaseException:
             os.close(descriptor)

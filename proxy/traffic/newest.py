@@ -62,7 +62,8 @@ def write_newest(path: Path, key: SealKey, mark: Mark) -> None:
     """
     place = newest_path(path)
     fresh = place.with_name(f"{place.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE, MODE)
+    fresh.unlink(missing_ok=True)  # left by a crash, or another name of some other file
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE, MODE)
     try:
         os.fchmod(descriptor, MODE)
         os.write(descriptor, key.build_newest(mark))

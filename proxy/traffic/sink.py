@@ -18,6 +18,7 @@ import structlog
 from proxy.config.units import build_age
 from proxy.disk import find_fix
 from proxy.lock import FileLock
+from proxy.ownership import check_own
 from proxy.traffic.rotate import SAFE, find_expired, read_ending, read_first_moment, rotated_path
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class FileSink:
 
         Raises:
             BlockingIOError: If another proxy writes to it.
-            OSError: If it cannot be written.
+            OSError: If it cannot be written, or is another user's.
         """
         self._close_file()
         if not self._path.exists() or self._path.is_file():
@@ -257,7 +258,7 @@ class FileSink:
 def _close_to_others(descriptor: int) -> os.stat_result:
     """Make an open file one that nobody else may read; return what it is."""
     os.set_blocking(descriptor, True)
-    status = os.fstat(descriptor)
+    status = check_own(descriptor)
     if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != MODE:
         os.fchmod(descriptor, MODE)
     return status

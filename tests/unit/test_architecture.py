@@ -85,6 +85,7 @@ BANDS = {
         "proxy.config",
         "proxy.descriptors",
         "proxy.lock",
+        "proxy.ownership",
         "proxy.process",
         "proxy.program",
         "proxy.relay",

@@ -13,6 +13,7 @@ from proxy.disk import find_fix
         (errno.ENOSPC, "make room on its disk"),
         (errno.ENOENT, "create its directory, writable by the proxy's user"),
         (errno.EACCES, "let the proxy's user write to it and to its directory"),
+        (errno.EPERM, "let it belong to the proxy's user (chown), or move it aside"),
         (errno.EROFS, "mount its file system for writing"),
     ],
 )

@@ -105,6 +105,18 @@ def test_a_symbolic_link_in_its_place_is_not_followed(path, tmp_path):
     assert victim.read_text() == "precious"
 
 
+def test_a_hard_link_in_its_place_is_not_written_to(path, tmp_path):
+    """The file that it is another name of would be emptied."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    FileLock(path).path.hardlink_to(victim)
+
+    with pytest.raises(OSError, match=r"its lock \.traffic\.jsonl\.lock has another name"):
+        FileLock(path).take()
+
+    assert victim.read_text() == "precious"
+
+
 def test_a_file_system_without_locks_is_told_and_used(path, monkeypatch):
     """As some of the network's are; the system's answer is the one thing that cannot be had here."""
 

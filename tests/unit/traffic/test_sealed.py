@@ -259,6 +259,19 @@ def test_what_is_kept_beside_the_log_is_its_owners_alone_and_written_once_a_seco
     assert stat.S_IMODE(newest_path(path).stat().st_mode) == 0o600
 
 
+def test_what_stands_where_the_newest_mark_is_begun_is_not_written_to(make_sink, path):
+    """A crash has left it, or it is another name of some other file."""
+    victim = path.with_name("victim")
+    victim.write_text("precious")
+    newest_path(path).with_name(f"{newest_path(path).name}.new").hardlink_to(victim)
+    sink = make_sink()
+    write(sink, "one")
+    sink.close()
+
+    assert read_newest(path, KEY).number == 2
+    assert victim.read_text() == "precious"
+
+
 def test_the_writer_has_the_newest_mark_kept_while_nothing_comes(make_sink, path):
     """Else the last lines before a quiet night could be cut off unseen."""
     ticks = iter(range(1000))

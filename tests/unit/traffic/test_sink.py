@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,39 @@ def test_a_symbolic_link_is_not_followed(tmp_path, path, clock):
 
     assert victim.read_text() == "precious"
     assert stat.S_IMODE(victim.stat().st_mode) == 0o644
+
+
+def test_a_hard_link_is_not_written_to(tmp_path, path, clock):
+    """Its other name may be where somebody reads, or a file that must not be written to."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.hardlink_to(victim)
+
+    with pytest.raises(OSError, match="it has another name: a hard link"):
+        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo], ids=["file", "FIFO"])
+def test_a_file_of_another_user_is_not_written_to(path, clock, make, monkeypatch):
+    """A proxy of root could open it; whoever has made it reads what is written there, whatever its mode."""
+    make(path)
+    path.chmod(0o600)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    other = path.stat().st_uid + 1
+    if os.geteuid() == 0:
+        os.chown(path, other, -1)
+    else:  # files cannot be given away; that the process were another's is the one thing left to say
+        other = os.geteuid()
+        monkeypatch.setattr("os.geteuid", lambda: other + 1)
+    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+
+    for _ in range(2):
+        with pytest.raises(PermissionError, match=f"it belongs to another user, number {other}"):
+            sink.prepare(1)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 def test_a_fifo_that_nobody_reads_does_not_hold_the_start(path, clock):
