@@ -134,7 +134,7 @@ class Answering:
             self._relay.pseudonym,
             chunked=self._is_chunked,
             connection=self._connection_field(request_done=request_done),
-            date=None if "date" in head.names else formatdate(self._relay.wall_clock(), usegmt=True),
+            date=None if "date" in head.section.names else formatdate(self._relay.wall_clock(), usegmt=True),
         )
 
     def take_body(self, data: bytes) -> None:

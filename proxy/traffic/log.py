@@ -23,8 +23,9 @@ from proxy.config.secret import Secret
 from proxy.config.sources import IN_FILE
 from proxy.disk import find_fix
 from proxy.errors import ConfigError, LogFull
+from proxy.exchange import Exchange
 from proxy.threads import in_thread
-from proxy.tokens.token import build_basic_token
+from proxy.tokens.token import TokenFetch, build_basic_token
 from proxy.traffic.covers import build_covers
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
     from proxy.config.models import Config
     from proxy.config.models import TrafficLog as Settings
-    from proxy.exchange import Exchange
-    from proxy.tokens.token import TokenFetch
     from proxy.traffic.sink import Sink
 
 T = TypeVar("T")
@@ -206,24 +205,24 @@ class TrafficLog:
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Log a closed exchange."""
-        if self._is_one_refusal_more(exchange):
+        if exchange.error is not None and self._is_one_refusal_more(exchange):
             self._withheld += 1
             self._watch_loss()
         else:
-            self._record(self._records.exchange_closed, exchange, exchange=exchange.id)
+            self._record(self._records.exchange_closed, exchange)
 
     def token_fetched(self, fetch: TokenFetch) -> None:
         """Log a token call that has ended."""
-        self._record(self._records.token_fetched, fetch, credential=fetch.credential)
+        self._record(self._records.token_fetched, fetch)
 
-    def _record(self, put: Callable[[T], None], subject: T, **name: str) -> None:
-        """Let ``put`` queue a record, and take note of what is lost; ``name`` says of what a failure was."""
+    def _record(self, put: Callable[[T], None], subject: T) -> None:
+        """Let ``put`` queue a record, and take note of what is lost."""
         before = self._writer.dropped
         try:
             put(subject)
         except Exception:
             self._failed += 1
-            log.exception("record.failed", **name)
+            log.exception("record.failed", **_name(subject))
         if self._writer.dropped != before or self._lost_since is not None:
             self._watch_loss()
 
@@ -265,6 +264,13 @@ class TrafficLog:
         self._records.log_changed("log.dropped", count=count, since=begun)
         fix = self._loss_fix
         log.warning("log.dropped", count=count, since=begun, path=self._path, meaning=self._missing, fix=fix)
+
+
+def _name(subject: object) -> dict[str, str]:
+    """Return what tells people which record it is that cannot be made."""
+    if isinstance(subject, Exchange):
+        return {"exchange": subject.id}
+    return {"credential": subject.credential} if isinstance(subject, TokenFetch) else {}
 
 
 def find_secrets(config: Config) -> Iterator[Secret]:
