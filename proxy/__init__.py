@@ -34,11 +34,14 @@ descriptors  how many files and sockets may be open
 program     how it is called from here
 version     which version this is
 rotation    secrets that change while it runs: noticed, hidden, used
+changeover  from one configuration to another, with exchanges under way
+reload      when that is asked for, and what came of it
+signals     what the process is told to do by signals
 service     builds everything from the configuration; start, drain, stop
 audit       a sealed traffic log verified, as a command
 demo        the service against the simulator, on one machine
 simulate    the simulator as a command
-cli         serve, demo, check, doctor, token, traffic, ca, simulate; exit codes
+cli         serve, demo, check, reload, doctor, token, traffic, ca, simulate; exit codes
 __main__    ``python -m proxy``
 
 Imports go one way: errors <- PURE <- I/O <- SHELL <- cli (tests/unit/test_architecture.py).  docs/design.md says why.

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, doctor, token, traffic, ca, simulate.
+"""The command line: serve, demo, check, reload, doctor, token, traffic, ca, simulate.
 
 The rule of this file: it reads arguments and says how it ended, and no more.  What a command needs is imported when
 that command runs, so that ``--help`` answers at once and ``check`` opens no socket.  Exit codes: 0 done, or drained
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Coroutine, Sequence
 
-    from proxy.config.models import Admin
+    from proxy.config.models import Admin, Config
     from proxy.control.place import Place
     from proxy.logs import SecretMask
 
@@ -53,7 +53,7 @@ try it, without any credentials:
 _SERVE = """\
 Run the proxy until it is told to stop.  SIGTERM or SIGINT drains: no new connections, what is under way finishes,
 the log is written to its end, exit code 0; 1 if records of it are lost, which `log.lost` then counts.  A second signal
-stops at once.
+stops at once.  SIGHUP reloads the configuration, as `rapidsos-proxy reload` does: see there.
 
 Without a file, the built-in profile serves 127.0.0.1:8080 from these environment variables:
   RAPIDSOS_ENVIRONMENT       sandbox or production
@@ -175,6 +175,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the proxy"))
     _add_demo(commands.add_parser("demo", help="run it against a simulated RapidSOS"))
     _add_check(commands.add_parser("check", help="validate a configuration and print what it does"))
+    _add_reload(commands.add_parser("reload", help="have the running proxy read its configuration again"))
     _add_doctor(commands.add_parser("doctor", help="name the broken link between here and RapidSOS"))
     _add_token(commands.add_parser("token", help="ask the running proxy for its tokens' state, or for new ones"))
     _add_traffic(commands.add_parser("traffic", help="verify the traffic log that the proxy has sealed"))
@@ -203,6 +204,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
+def _add_reload(parser: argparse.ArgumentParser) -> None:
+    _describe(parser, usage.RELOAD, usage.RELOAD_END).set_defaults(command=_reload)
+    _add_config(parser)
+    _add_control(parser)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _describe(parser, _DOCTOR, _DOCTOR_END).set_defaults(command=_doctor)
     _add_config(parser)
@@ -221,9 +228,7 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
     refresh.add_argument("--force", action="store_true", help="in spite of what the last outcome forbids")
     for command in (status, refresh):
         _add_config(command)
-        command.add_argument(
-            "--control", metavar="PATH", type=Path, help="the control socket that the proxy printed at its start"
-        )
+        _add_control(command)
         command.add_argument(
             "--credential", metavar="NAME", action="append", default=[], help="this one alone; may be given again"
         )
@@ -298,6 +303,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_control(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--control", metavar="PATH", type=Path, help="the control socket that the proxy printed at its start"
+    )
+
+
 def _add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="say more on standard error; never a secret")
 
@@ -347,8 +358,15 @@ def _serve(arguments: argparse.Namespace) -> int:
         where = "traffic_log.path"
         raise ConfigError(where, "- is standard output, which is closed", "leave it open, or set a file")
     mask.use(find_secrets(config))
-    control = _find_place(config.admin)
-    return _run(run(config, announce=lambda lines: _tell("\n".join(lines)), learn=mask.use, control=control))
+    return _run(
+        run(
+            config,
+            announce=lambda lines: _tell("\n".join(lines)),
+            learn=mask.use,
+            control=_find_place(config.admin),
+            load=lambda: _load_checked(arguments.config),
+        )
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -374,21 +392,34 @@ def _check(arguments: argparse.Namespace) -> int:
     import time
 
     from proxy.config.describe import describe
-    from proxy.config.directories import check_directories
-    from proxy.config.load import load_config
-    from proxy.config.problems import Problems
-    from proxy.config.sources import environment
     from proxy.descriptors import allow_descriptors, count_descriptors
 
-    config = load_config(arguments.config, environment())
-    problems = Problems(str(arguments.config or "The built-in profile"))
-    check_directories(config, problems)
-    problems.raise_any()
+    config = _load_checked(arguments.config)
     allow_descriptors(count_descriptors(config))
     place = _find_place(config.admin)
     control = f"\n\nControl socket\n  {place.path}" if place is not None else ""
     _answer(f"{arguments.config or 'The built-in profile'} is sound.\n\n{describe(config, time.time())}{control}")
     return DONE
+
+
+def _load_checked(path: Path | None) -> Config:
+    """Load a configuration that is about to be used, or is asked after: also what it writes to is looked at."""
+    from proxy.config.directories import check_directories
+    from proxy.config.load import load_config
+    from proxy.config.problems import Problems
+    from proxy.config.sources import environment
+
+    config = load_config(path, environment())
+    problems = Problems(str(path or "The built-in profile"))
+    check_directories(config, problems)
+    problems.raise_any()
+    return config
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    from proxy.control.reload import reload
+
+    return _run(reload(_find_control(arguments), _answer))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

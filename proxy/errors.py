@@ -356,16 +356,18 @@ class Overloaded(Unavailable):
 
 
 class Draining(Unavailable):
-    """The proxy is stopping.
+    """The proxy, or one listener of it, is stopping.
 
     Attributes:
         stopping: What a request is told that came too late.
+        removed: The same, where the proxy goes on without the listener.
         cut_off: What one is told whose answer is not whole at the end.
     """
 
     slug = "draining"
     title = "The proxy is stopping"
     stopping = "the proxy is stopping; send the request again in a moment"
+    removed = "the configuration of this listener has just changed; connect again, to where it says now"
     cut_off = "the proxy has stopped before the answer was whole; send the request again, and see timeouts.drain"
 
 

@@ -88,13 +88,17 @@ class Interceptions:
         self._wall = wall
         self._interceptors: dict[str, Interceptor] = {}
         if self._settings is not None:
-            for name in [listener.name for listener in config.listener if listener.intercept]:
-                hosts = find_routed_hosts(config.route, name)
+            for name, hosts in _find_hosts(config).items():
                 self._interceptors[name] = Interceptor(name, hosts, self._settings.ca_certificate)
         self._hosts = frozenset[str]().union(*(one.hosts for one in self._interceptors.values()))
         self._issued: Issued | None = None
         self._tasks = Tasks()
         self._watch: FileWatch[str, Issued] | None = None
+
+    def is_for(self, config: Config) -> bool:
+        """Return whether another configuration needs the same."""
+        hosts = {name: one.hosts for name, one in self._interceptors.items()}
+        return config.interception == self._settings and _find_hosts(config) == hosts
 
     async def start(self) -> None:
         """Read the authority, have it issue certificates, and begin to look for changes.
@@ -172,3 +176,9 @@ class Interceptions:
         if (trouble := validity.find_trouble(self._wall())) is not None:
             subject = issued.authority.subject
             log.warning("authority.expiring", subject=subject, problem=trouble, until=validity.until, fix=FIX)
+
+
+def _find_hosts(config: Config) -> dict[str, frozenset[str]]:
+    """Return the routed hosts of each listener that intercepts."""
+    names = [listener.name for listener in config.listener if listener.intercept]
+    return {name: find_routed_hosts(config.route, name) for name in names}

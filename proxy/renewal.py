@@ -129,6 +129,21 @@ class WatchedCertificate(Generic[Found]):
         log.error("certificate.unusable", key=key, problem=error.problem, fix=error.fix, used="the old one")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptCertificate:
+    """What is kept of one listener's TLS.
+
+    Attributes:
+        settings: Of the configuration.
+        security: What handshakes are made with.
+        watched: The files.
+    """
+
+    settings: ListenerTLS
+    security: Security
+    watched: WatchedCertificate[ServerTLS]
+
+
 class Renewal:
     """Keeps the certificates of all listeners as their files have them."""
 
@@ -139,9 +154,9 @@ class Renewal:
             listeners: Of the configuration.
             wall: Gives seconds since the epoch.
         """
-        self._settings = {listener.name: tls for listener in listeners if (tls := listener.tls) is not None}
+        self._listeners = listeners
         self._wall = wall
-        self._securities: dict[str, Security] = {}
+        self._kept: dict[str, KeptCertificate] = {}
         self._tasks = Tasks()
         self._watch: FileWatch[str, ServerTLS] | None = None
 
@@ -151,16 +166,36 @@ class Renewal:
         Raises:
             ConfigError: If a listener's files cannot be used.
         """
-        watched = []
-        for name, tls in self._settings.items():
-            where, paths, read_files = f"listener[{name}].tls", _list_paths(tls), partial(read_server_tls, tls)
-            stamps, found = await read_first(where, paths, read_files)
-            self._securities[name] = Security(name, found)
-            watched.append(WatchedCertificate(name, where, paths, stamps, read_files))
-        self._watch = FileWatch(watched, self.take, asyncio.get_running_loop())
+        self.use(await self.prepare(self._listeners))
+        _ = self._tasks.keep(self._warn_daily, name="certificates")
+
+    async def prepare(self, listeners: Sequence[Listener]) -> dict[str, KeptCertificate]:
+        """Read what listeners need beyond what is kept already; nothing of it is used yet.
+
+        Raises:
+            ConfigError: If a listener's files cannot be used.
+        """
+        needed = {}
+        for name, tls in ((listener.name, listener.tls) for listener in listeners if listener.tls is not None):
+            kept = self._kept.get(name)
+            if kept is None or kept.settings != tls:
+                where, paths, read_files = f"listener[{name}].tls", _list_paths(tls), partial(read_server_tls, tls)
+                stamps, found = await read_first(where, paths, read_files)
+                watched = WatchedCertificate(name, where, paths, stamps, read_files)
+                kept = KeptCertificate(tls, Security(name, found), watched)
+            needed[name] = kept
+        return needed
+
+    def use(self, kept: Mapping[str, KeptCertificate]) -> None:
+        """Keep these from now on, as ``prepare`` read them."""
+        newcomers = [one.security for name, one in kept.items() if self._kept.get(name) is not one]
+        self._kept = dict(kept)
+        if self._watch is not None:
+            self._watch.stop()
+        self._watch = FileWatch([one.watched for one in kept.values()], self.take, asyncio.get_running_loop())
         self._watch.start()
-        if watched:
-            _ = self._tasks.keep(self._warn_daily, name="certificates")
+        for security in newcomers:
+            self._warn(security)
 
     async def stop(self) -> None:
         """Look no more."""
@@ -170,25 +205,28 @@ class Renewal:
 
     def find(self, listener: str) -> Security | None:
         """Return what a listener's handshakes are made with; None for one of plain HTTP."""
-        return self._securities.get(listener)
+        kept = self._kept.get(listener)
+        return None if kept is None else kept.security
 
     def statuses(self) -> Iterator[CertificateStatus]:
         """Yield the state of each listener of TLS."""
-        return (security.status() for security in self._securities.values())
+        return (kept.security.status() for kept in self._kept.values())
 
     def take(self, read: Mapping[str, ServerTLS]) -> None:
         """Use what was read for new connections."""
         for name, tls in read.items():
-            security = self._securities[name]
+            if name not in self._kept:  # it has gone between the look and now
+                continue
+            security = self._kept[name].security
             security.tls = tls
             log.info("certificate.renewed", listener=name, subject=tls.subject, until=tls.validity.until)
             self._warn(security)
 
     async def _warn_daily(self) -> None:
         while True:
-            for security in self._securities.values():
-                self._warn(security)
             await asyncio.sleep(DAY_S)
+            for kept in self._kept.values():
+                self._warn(kept.security)
 
     def _warn(self, security: Security) -> None:
         validity = security.tls.validity

@@ -67,11 +67,15 @@ class LastGood:
 
 
 class Resolver:
-    """Looks names up; one for the whole process, used from one event loop."""
+    """Looks names up; one for the whole process, used from one event loop.
+
+    Attributes:
+        timeout_s: How long a name without last good addresses is waited for.
+    """
 
     def __init__(self, timeout_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Wait up to ``timeout_s`` for a name that has no last good addresses."""
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._clock = clock
         self._under_way: dict[Name, LookUp] = {}
         self._waiting: deque[Name] = deque()
@@ -114,8 +118,8 @@ class Resolver:
     def _find_patience(self, look_up: LookUp, kept: LastGood | None) -> float:
         """Return for how many seconds to wait; whoever comes late to one that hangs waits the less."""
         if kept is None:
-            return self._timeout_s
-        return min(self._timeout_s, max(0.0, look_up.began + PATIENCE_S - self._clock()))
+            return self.timeout_s
+        return min(self.timeout_s, max(0.0, look_up.began + PATIENCE_S - self._clock()))
 
     def _begin(self, name: Name) -> LookUp:
         """Begin a look-up, as soon as there is a thread for it."""

@@ -3,8 +3,8 @@
 The rule of this file: it knows which key has another value, and hands on a whole configuration that has it; what is
 done with that is its owner's.  Files are looked at all the time.  A command or a keyring costs too much for that, and
 is asked when the authorization server has refused what it gave last, and when an operator wants a new token.  A
-variable cannot change.  Logins that are no credential's, of the admin listener and at the corporate proxy, are built
-into what was started with them: a new one is hidden at once, and used from the next start on.
+variable cannot change.  Logins that are no credential's are built into what was made with them: a new one is hidden at
+once, and used after a reload, that of the corporate proxy, or from the next start on, that of the admin listener.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 OPERATOR_WAIT_S: Final = 12.0
 """A little beyond what a command and a keyring may take; an operator's token call is not held up for longer."""
-_USED: Final = {"credential": "from the next call on", "listener": "when the key that it opens changes"}
+_USED: Final = {
+    "credential": "from the next call on",
+    "listener": "when the key that it opens changes",
+    "outbound": "after a reload",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +67,25 @@ class Rotation:
             clock: Instead of the system's.
         """
         self._config = config
-        self._use = use
+        self._hand_on = use
         self._clock = clock or SystemClock()
         self._read_at: dict[str, float] = {}
         self._planned: dict[str, Timer] = {}
         self._complaints: dict[Place, Complaint] = {}
         self._tasks = Tasks()
         self._watch: FileWatch[Place, Secret] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration, with its secrets as they are used."""
+        return self._config
+
+    def use(self, config: Config) -> None:
+        """Keep the secrets of another configuration from now on; what has been asked of the one before is dropped."""
+        self._stop_looking()
+        self._planned.clear()
+        self._config = config
+        self.start()
 
     def start(self) -> None:
         """Begin to look at the files; needs a running event loop."""
@@ -83,11 +99,14 @@ class Rotation:
 
     async def stop(self) -> None:
         """Look no more."""
+        self._stop_looking()
+        await self._tasks.stop()
+
+    def _stop_looking(self) -> None:
         for timer in self._planned.values():
             timer.cancel()
         if self._watch is not None:
             self._watch.stop()
-        await self._tasks.stop()
 
     def exchange_closed(self, exchange: Exchange) -> None:
         """Do nothing: an upstream's answer says nothing about a credential."""
@@ -95,7 +114,8 @@ class Rotation:
     def token_fetched(self, fetch: TokenFetch) -> None:
         """Ask the sources of a refused credential again: once a minute, at the end of it where it was asked before."""
         name = find_credential(fetch.credential)
-        if name in self._planned or not _is_ours(self._config.credential[name], fetch):
+        credential = self._config.credential.get(name)  # None: of a configuration to come, or of one that has gone
+        if credential is None or name in self._planned or not _is_ours(credential, fetch):
             return
         due_at = self._read_at.get(name, -math.inf) + REFUSED_PAUSE_S
         self._planned[name] = self._clock.call_later(max(0.0, due_at - self._clock.now()), partial(self._begin, name))
@@ -112,6 +132,8 @@ class Rotation:
     async def read_again(self, credential: str) -> None:
         """Ask the commands and keyrings of a credential for its secrets, and use what has changed."""
         self._read_at[credential] = self._clock.now()
+        if credential not in self._config.credential:
+            return
         secrets = find_configured(self._config.credential[credential])
         places = [place for place in _by_place(secrets) if isinstance(place, Command | KeyringEntry)]
         asked = (in_thread(partial(self._ask, place), name=f"secret of {credential}") for place in places)
@@ -129,7 +151,7 @@ class Rotation:
             return
         before, self._config = self._config.credential, replace_secrets(self._config, changed)
         credentials = self._config.credential
-        self._use(self._config, frozenset(name for name in credentials if credentials[name] is not before[name]))
+        self._hand_on(self._config, frozenset(name for name in credentials if credentials[name] is not before[name]))
         for key, secret in changed.items():
             used = _USED.get(key.partition(".")[0].partition("[")[0], "from the next start on")
             log.info("secret.changed", key=key, source=secret.origin, used=used)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from proxy.admin.app import build_admin, build_health
 from proxy.admin.door import Door
 from proxy.admin.login import choose_password
 from proxy.admin.view import ProxyStatus
+from proxy.changeover import Changeover, Parts
 from proxy.control.server import ControlSocket
 from proxy.descriptors import allow_descriptors, count_descriptors
 from proxy.errors import ConfigError
@@ -28,9 +28,11 @@ from proxy.observer import Observers
 from proxy.process import check_aiohttp, settle_process
 from proxy.relay.build import build_dialer, build_relay
 from proxy.relay.listener import ListeningSocket, bind, build_bind_error
+from proxy.reload import Reload
 from proxy.renewal import Renewal
 from proxy.resolver import Resolver
 from proxy.rotation import Rotation
+from proxy.signals import Signals
 from proxy.tasks import Tasks
 from proxy.tls import build_tls_context
 from proxy.tokens.build import build_sources
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from proxy.config.units import SocketAddress
     from proxy.control.place import Place
     from proxy.observer import Observer
+    from proxy.reload import Reloaded
     from proxy.tokens.token import CredentialStatus
 
 log = structlog.get_logger(__name__)
@@ -77,6 +80,7 @@ class Service:
         *,
         learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
         control: Place | None = None,
+        load: Callable[[], Config] | None = None,
     ) -> None:
         """Build everything; nothing is opened yet.
 
@@ -85,6 +89,7 @@ class Service:
             observers: Told of each exchange and token call, after the log and the counters.
             learn: Told of secrets that have changed, before anything uses them, so as to hide them.
             control: Where commands ask; None: nowhere.
+            load: Reads the configuration again, and checks it; see ``Reload``.
 
         Raises:
             ConfigError: If outbound.ca_file cannot be used.
@@ -100,20 +105,34 @@ class Service:
         self._learn = learn
         self._rotation = Rotation(config, self._renew)
         self._renewal = Renewal(config.listener)
-        self._interceptions = Interceptions(config)
+        interceptions = Interceptions(config)
         observer = Observers([self._log, self.tally, self._rotation, *observers])
         tls = build_tls_context(config.outbound.ca_file)
         resolver = Resolver(config.timeouts.connect)
         self._sources = build_sources(config, observer, tls=tls, resolver=resolver)
         self._relay = build_relay(
             config,
-            self._sources,
+            self._sources.chosen,
             observer,
             build_dialer(config, tls, resolver),
             is_log_full=lambda: self._log.is_full,
-            find_interceptor=self._interceptions.find,
+            find_interceptor=interceptions.find,
         )
         self.listeners: list[ListeningSocket] = []
+        self._parts = Parts(
+            relay=self._relay,
+            sources=self._sources,
+            log=self._log,
+            rotation=self._rotation,
+            renewal=self._renewal,
+            interceptions=interceptions,
+            resolver=resolver,
+            tls=tls,
+            listeners=self.listeners,
+            hide=self._hide,
+        )
+        self._changeover = Changeover(config, self._parts)
+        self._reload = Reload(self._changeover, load)
         self.admin_url = ""
         self.health_url = ""
         self.control_path: Path | None = None
@@ -135,7 +154,7 @@ class Service:
         check_aiohttp()
         try:
             await self._renewal.start()
-            await self._interceptions.start()
+            await self._parts.interceptions.start()
             for listener in self._config.listener:
                 self.listeners.append(await bind(listener, self._relay, self._renewal.find(listener.name)))
             await self._open_doors()
@@ -156,6 +175,7 @@ class Service:
     async def drain(self) -> None:
         """Accept nothing new, and let what is under way finish, within timeouts.drain seconds."""
         log.info("service.draining", in_flight=self._relay.occupancy.in_flight)
+        await self._reload.stop()
         for listener in self.listeners:
             listener.close()
         await self._relay.drain()
@@ -172,9 +192,11 @@ class Service:
             for door in self._doors:  # the control socket is one of them
                 steps.push_async_callback(door.close)
             steps.push_async_callback(self._sources.stop)
+            steps.push_async_callback(self._changeover.stop)
+            steps.push_async_callback(self._reload.stop)
             steps.push_async_callback(self._rotation.stop)
             steps.push_async_callback(self._renewal.stop)
-            steps.push_async_callback(self._interceptions.stop)
+            steps.push_async_callback(self._parts.interceptions.stop)
             steps.push_async_callback(self._tasks.stop)
             steps.push_async_callback(self._relay.close)
             for listener in self.listeners:
@@ -195,7 +217,8 @@ class Service:
             pools=tuple(relay.pool_snapshots()),
             log=self._log.stats(),
             store=self._sources.store_status(),
-            certificates=(*self._renewal.statuses(), *self._interceptions.statuses()),
+            certificates=(*self._renewal.statuses(), *self._parts.interceptions.statuses()),
+            config=self._reload.status(),
         )
 
     @property
@@ -205,11 +228,22 @@ class Service:
 
     def _renew(self, config: Config, credentials: Iterable[str]) -> None:
         """Use secrets that have changed; until they are hidden, nothing may send them anywhere."""
+        self._hide(config)
+        for name in credentials:
+            self._sources.renew(name, config.credential[name])
+
+    def _hide(self, config: Config) -> None:
         secrets = tuple(find_secrets(config))
         self._log.learn(secrets)
         self._learn(secrets)
-        for name in credentials:
-            self._sources.renew(name, config.credential[name])
+
+    async def reload(self) -> Reloaded:
+        """Read the configuration again, and use it; see ``Reload.run``."""
+        return await self._reload.run()
+
+    def reload_on(self, hangup: asyncio.Event) -> None:
+        """Reload whenever the event is set, from now on."""
+        self._reload.obey(hangup)
 
     async def refresh_token(self, credential: str, *, force: bool) -> CredentialStatus:
         """Replace a credential's token now, with its secret as it is now; see ``Source.refresh``."""
@@ -247,28 +281,6 @@ class Service:
         return door.url
 
 
-class StopSignals:
-    """SIGTERM and SIGINT: the first asks to drain, the second to stop at once.  SIGHUP does not end anything."""
-
-    def __init__(self) -> None:
-        """Take the process's signals; needs a running event loop."""
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt is what there is
-                loop.add_signal_handler(number, self._receive)
-        with contextlib.suppress(NotImplementedError, AttributeError):
-            # A closed terminal, or a log rotator that signals whatever it rotates for, must not cut a centre off.
-            loop.add_signal_handler(signal.SIGHUP, self._ignore)
-
-    def _ignore(self) -> None:
-        log.info("signal.ignored", signal="SIGHUP", reason="a changed configuration needs a restart")
-
-    def _receive(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
-
-
 async def run(
     config: Config,
     *,
@@ -276,6 +288,7 @@ async def run(
     observers: Sequence[Observer] = (),
     learn: Callable[[Iterable[Secret]], None] = lambda _secrets: None,
     control: Place | None = None,
+    load: Callable[[], Config] | None = None,
 ) -> int:
     """Serve until a signal says to stop, drain, stop.
 
@@ -285,6 +298,7 @@ async def run(
         observers: Told of each exchange and token call.
         learn: See ``Service``.
         control: Where commands ask; None: nowhere.
+        load: See ``Service``.
 
     Returns:
         The exit code: 0 once drained, 1 if records were lost at the stop.
@@ -292,14 +306,15 @@ async def run(
     Raises:
         ConfigError: If it cannot be started as configured.
     """
-    signals = StopSignals()
+    signals = Signals()
     allow_descriptors(count_descriptors(config))
-    service = Service(config, observers, learn=learn, control=control)
+    service = Service(config, observers, learn=learn, control=control, load=load)
     if not await _start(service, signals):
         return DRAINED
     try:
         settle_process()
         announce(describe_service(service, config))
+        service.reload_on(signals.hangup)
         await signals.first.wait()
         await _drain(service, signals)
     finally:  # whatever went wrong: what has been recorded is written
@@ -307,7 +322,7 @@ async def run(
     return LOST if service.lost_records else DRAINED
 
 
-async def _start(service: Service, signals: StopSignals) -> bool:
+async def _start(service: Service, signals: Signals) -> bool:
     """Start, or give that up at a signal; return which: a disk that hangs must not keep anyone from stopping it."""
     tasks = Tasks()
     starting = tasks.start(_find_failure(service.start()), name="service.start")
@@ -332,7 +347,7 @@ async def _find_failure(work: Coroutine[Any, Any, None]) -> Exception | None:
     return None
 
 
-async def _drain(service: Service, signals: StopSignals) -> None:
+async def _drain(service: Service, signals: Signals) -> None:
     """Drain, or give that up at a second signal."""
     tasks = Tasks()
     ends = {tasks.start(service.drain(), name="service.drain"), tasks.start(signals.second.wait(), name="signal")}

@@ -12,6 +12,7 @@ from blockbuster import blockbuster_ctx
 
 from proxy.admin.view import ProxyStatus
 from proxy.relay.pool import PoolSnapshot
+from proxy.reload import ReloadStatus
 from proxy.tokens.store import MemoryStore
 from proxy.tokens.token import CredentialStatus
 from proxy.traffic.log import LogStats
@@ -78,6 +79,7 @@ class HealthyProxy:
             pools=(PoolSnapshot("https://up.example", idle=4, busy=2),),
             log=LogStats(queue_bytes=512, written=90, dropped=1, redactions=5, error=None, refusing=False),
             store=MemoryStore().status(),
+            config=ReloadStatus(1.7e9),
         )
 
     def status(self) -> ProxyStatus:

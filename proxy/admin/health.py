@@ -55,7 +55,10 @@ class Health:
         """Answer 200 when a new exchange could succeed, else 503 and why not, with each credential's state."""
         status = self._view.status()
         credentials = [_describe(credential) for credential in status.credentials]
-        return _build_ready(status, {"credentials": credentials, "upstreams": _describe_upstreams(status)})
+        config = {"problem": status.config.problem, "needs_restart": status.config.needs_restart}
+        return _build_ready(
+            status, {"credentials": credentials, "upstreams": _describe_upstreams(status), "configuration": config}
+        )
 
     async def ready_in_short(self, _request: web.Request) -> web.Response:
         """Answer the same without the credentials, to whoever may ask from another machine.
@@ -73,6 +76,7 @@ def _build_ready(status: ProxyStatus, more: Mapping[str, object]) -> web.Respons
         "reasons": reasons,
         "listening": status.listening,
         "draining": status.draining,
+        "configuration_current": status.config.is_current,
         **more,
     }
     return build_json(document, status=HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK)

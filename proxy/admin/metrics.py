@@ -139,6 +139,11 @@ def _collect_state(status: ProxyStatus) -> Iterator[Metric]:
     yield _build_gauge("draining", "1 while it is stopping.", status.draining)
     yield _build_gauge("exchanges_in_flight", "Exchanges begun and not closed.", status.in_flight)
     yield _build_gauge("client_connections", "Open connections of clients.", status.client_connections)
+    config = status.config
+    yield _build_gauge("config_current", "0 while the file says something else than what is used.", config.is_current)
+    yield _build_gauge("config_used_since_seconds", "Start or last reload, since the epoch.", config.used_since)
+    yield _build_counter("config_reloads", "Reloads that were done.", config.reloads)
+    yield _build_counter("config_refusals", "Reloads that were refused.", config.refusals)
     yield _build_counter("turned_away", "Connections closed without an answer, beyond a limit.", status.turned_away)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.relay.pool import PoolSnapshot
+    from proxy.reload import ReloadStatus
     from proxy.renewal import CertificateStatus
     from proxy.tokens.store import StoreStatus
     from proxy.tokens.token import CredentialStatus
@@ -34,6 +35,7 @@ class ProxyStatus:
         pools: One for each upstream.
         log: The traffic log's counts.
         store: Where tokens are kept, and whether it can be used.
+        config: How the configuration in use stands to its file.
         certificates: One for each listener of TLS.
     """
 
@@ -48,6 +50,7 @@ class ProxyStatus:
     pools: tuple[PoolSnapshot, ...]
     log: LogStats
     store: StoreStatus
+    config: ReloadStatus
     certificates: tuple[CertificateStatus, ...] = ()
 
 

@@ -22,4 +22,5 @@ store       what ``[store]`` must be
 translate   PURE: pydantic's objections in the words of the file
 problems    PURE: what is wrong, gathered
 describe    a configuration in words, for `check`
+live        PURE: what of another configuration needs a restart
 """

@@ -10,5 +10,6 @@ trust     whose proxy a command believes
 client    how a command asks
 table     what people are shown of credentials
 usage     what --help says of these commands
+reload    `rapidsos-proxy reload`
 token     `rapidsos-proxy token status` and `token refresh`
 """

@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 import aiohttp
 
-from proxy.control.server import FORCE, TOKENS
+from proxy.control.server import FORCE, RELOAD, TOKENS
 from proxy.control.trust import check_peer, find_believed
-from proxy.errors import ControlError, RefreshPaused
+from proxy.errors import ConfigError, ControlError, RefreshPaused
 from proxy.printable import escape_unprintable
+from proxy.reload import Reloaded
 from proxy.tokens.token import CredentialStatus
 
 if TYPE_CHECKING:
@@ -65,6 +66,16 @@ class ControlClient:
         path = f"{TOKENS}/{quote(name, safe='')}/refresh{f'?{FORCE}' if force else ''}"
         return _parse_status(self._path, await self._ask("POST", path, limit_s=None))
 
+    async def reload(self) -> Reloaded:
+        """Have the configuration read again and used.
+
+        Raises:
+            ConfigError: If the proxy refuses it.
+            ControlError: If the proxy cannot be asked.
+        """
+        document = await self._ask("POST", RELOAD, limit_s=None)
+        return Reloaded(_clean_all(document["changed"]), _clean_all(document["needs_restart"]))
+
     async def _ask(self, method: str, path: str, *, limit_s: float | None) -> dict[str, Any]:
         limit = aiohttp.ClientTimeout(total=limit_s)
         try:
@@ -80,6 +91,8 @@ class ControlClient:
             raise ControlError(str(self._path), problem, "look at its log, and try again") from error
         if answer.status == HTTPStatus.CONFLICT:
             raise RefreshPaused(escape_unprintable(document["detail"]), float(answer.headers.get("Retry-After", "inf")))
+        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise ConfigError(*(escape_unprintable(document[part], keep="\n") for part in ("where", "problem", "fix")))
         if answer.status != HTTPStatus.OK:
             fix = _FIX_FORBIDDEN if answer.status == HTTPStatus.FORBIDDEN else _FIX
             problem = escape_unprintable(str(document.get("detail", answer.reason)))
@@ -144,3 +157,7 @@ def _parse_status(path: Path, item: dict[str, Any]) -> CredentialStatus:
 
 def _clean(value: object) -> Any:  # noqa: ANN401 (whatever a status has)
     return escape_unprintable(value) if isinstance(value, str) else value
+
+
+def _clean_all(names: list[str]) -> tuple[str, ...]:
+    return tuple(escape_unprintable(name) for name in names)

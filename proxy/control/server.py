@@ -20,7 +20,7 @@ from proxy.admin.answers import answer_errors, build_json, build_problem
 from proxy.admin.view import AdminView
 from proxy.control.claim import claim
 from proxy.control.peer import Peer, find_peer
-from proxy.errors import RefreshPaused
+from proxy.errors import ConfigError, RefreshPaused
 from proxy.threads import in_thread
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from proxy.control.claim import Claim
     from proxy.control.place import Place
+    from proxy.reload import Reloaded
     from proxy.tokens.token import CredentialStatus
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 TOKENS = "/tokens"
 REFRESH = "/tokens/{credential}/refresh"
 FORCE = "force"
+RELOAD = "/reload"
 PEER: web.RequestKey[Peer] = web.RequestKey("peer", Peer)
 """Missing where the system does not tell."""
 MAX_BODY_BYTES = 1024
@@ -52,6 +54,14 @@ class Controlled(AdminView, Protocol):
 
         Raises:
             RefreshPaused: As the token source does.
+        """
+        ...
+
+    async def reload(self) -> Reloaded:
+        """Read the configuration again, and use it.
+
+        Raises:
+            ConfigError: If it is refused.
         """
         ...
 
@@ -94,6 +104,7 @@ def build_control(proxy: Controlled, owner: int) -> web.Application:
     handlers = _Handlers(proxy)
     app.router.add_get(TOKENS, handlers.tokens)
     app.router.add_post(REFRESH, handlers.refresh)
+    app.router.add_post(RELOAD, handlers.reload)
     return app
 
 
@@ -141,3 +152,13 @@ class _Handlers:
             return build_problem(
                 HTTPStatus.CONFLICT, "paused", "No token call may be made now", error.detail, fields=fields
             )
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Reload the configuration; what is wrong with it is told as whoever started the proxy would be told."""
+        peer = request.get(PEER)
+        log.info("config.reload_asked", pid=peer.pid if peer else None)
+        try:
+            return build_json(await self._proxy.reload())
+        except ConfigError as error:
+            refusal = {"where": error.where, "problem": error.problem, "fix": error.fix}
+            return build_json(refusal, status=HTTPStatus.UNPROCESSABLE_ENTITY)

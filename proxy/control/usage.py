@@ -15,6 +15,20 @@ examples:
 
 `rapidsos-proxy token status --help` and `rapidsos-proxy token refresh --help` say more."""
 
+RELOAD: Final = """\
+Have the running proxy read its configuration again, and wait for what comes of it; SIGHUP does the same without an
+answer.  No exchange is dropped.  The file is checked as `check` does it, its new ports are taken, and each new or
+changed credential must get a token.  If anything is wrong, nothing is changed, and it is told here and in the proxy's
+log with the fix.  Keys that need a restart are named."""
+RELOAD_END: Final = """\
+examples:
+  rapidsos-proxy reload
+  rapidsos-proxy reload --config /etc/rapidsos-proxy/proxy.toml
+
+The proxy reads the file that it was started with; --config is for its control socket alone.
+
+exit code 0: reloaded.  1: the proxy does not answer.  2: refused, or arguments."""
+
 STATUS: Final = """\
 Show each credential of the running proxy: whether a token is at hand, which (by the first 12 digits of its SHA-256),
 until when, when the next is fetched, how far the token server's clock is from ours, and what went wrong last, with the

@@ -24,13 +24,17 @@ CRLF = b"\r\n"
 
 
 class HeadScanner:
-    """Looks for the empty line that ends a head."""
+    """Looks for the empty line that ends a head.
 
-    __slots__ = ("_empty", "_limits", "_searched")
+    Attributes:
+        limits: Of line and head; others may take their place at any time.
+    """
+
+    __slots__ = ("_empty", "_searched", "limits")
 
     def __init__(self, limits: Limits) -> None:
         """Keep to ``limits`` of line and head."""
-        self._limits = limits
+        self.limits = limits
         self._searched = 0
         self._empty = 0
 
@@ -70,7 +74,7 @@ class HeadScanner:
         return -1
 
     def _check_size(self, data: bytes, size: int) -> None:
-        limits = self._limits
+        limits = self.limits
         if size > limits.line and data.find(b"\r\n", 0, limits.line + 2) < 0:
             detail = (
                 f"the request line is longer than {limits.line} bytes; shorten the client's URL, or raise limits.line"

@@ -1,6 +1,7 @@
 """The data path: a client's bytes to an upstream and back, in plain calls unless something has to be waited for.
 
 listener   the sockets that clients connect to
+entrance   what the connections of a listener come in by
 client     one client's connection: requests in, answers out
 secure     TLS between a socket and a client's connection
 tunnel     those that clients ask for (CONNECT), and that end here
@@ -21,5 +22,6 @@ upstream   one upstream connection: a request out, its answer in
 wire       our end of one connection: sends gathered, reading paused
 turn       the end of a turn of the loop: what it brought is sent, what it closed is recorded
 relay      what all exchanges share: limits, clocks, the sweep, the observers
-build      configuration to a relay
+plan       all of it that hangs on the configuration, used as a whole
+build      configuration to a relay, or to a plan for it
 """

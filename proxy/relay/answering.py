@@ -102,6 +102,10 @@ class Answering:
         """Return whether the client's connection can carry another exchange after this one."""
         return request_done and self._wants_keep_alive and not self._ends_by_close and not self._relay.is_draining
 
+    def close_after(self) -> None:
+        """Let this be the connection's last exchange; the client is told, if its answer has not begun."""
+        self._wants_keep_alive = False
+
     def take_interim(self, head: ResponseHead) -> None:
         """Relay a 1xx (RFC 9110, section 15.2); HTTP/1.0 clients know none.
 

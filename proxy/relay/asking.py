@@ -28,15 +28,26 @@ class Asking:
         is_stalled: Whether the upstream cannot take more of it for now.
     """
 
-    __slots__ = ("_body", "_client", "_connection", "_keep", "_relay", "is_chunked", "is_done", "is_stalled")
+    __slots__ = (
+        "_body",
+        "_client",
+        "_connection",
+        "_keep",
+        "_limits",
+        "_log_bytes",
+        "is_chunked",
+        "is_done",
+        "is_stalled",
+    )
 
     def __init__(self, relay: Relay, client: ClientSide, exchange: Exchange, body: BodyReader) -> None:
         """Prepare; ``body`` tells how the request's body is framed."""
-        self._relay = relay
+        self._limits = relay.limits  # those that it began with, whatever is reloaded
+        self._log_bytes = relay.log_bytes
         self._client = client
         self._body = exchange.request_body
         self._connection: UpstreamConnection | None = None
-        self._keep = relay.limits.replay
+        self._keep = self._limits.replay
         self.is_chunked = isinstance(body, ChunkedBody)
         self.is_done = False
         self.is_stalled = False
@@ -49,11 +60,11 @@ class Asking:
     @property
     def is_at_hand(self) -> bool:
         """Whether the body, as far as it has come, can be sent again."""
-        return self._body.is_whole and self._body.total <= self._relay.limits.replay
+        return self._body.is_whole and self._body.total <= self._limits.replay
 
     def forgo_replay(self) -> None:
         """Keep no more than the log wants: the route sends nothing twice."""
-        self._keep = self._relay.log_bytes
+        self._keep = self._log_bytes
 
     def begin(self, connection: UpstreamConnection, taker: AnswerTaker, method: str, head: bytes) -> None:
         """Send the head and what there is of the body, in one write."""
@@ -73,14 +84,14 @@ class Asking:
             BodyTooLarge: If it grows beyond limits.body.
         """
         self.is_done = done
-        body, limits = self._body, self._relay.limits
+        body, limits = self._body, self._limits
         if body.total + len(data) > limits.body:
             detail = f"the body is larger than {limits.body} bytes; have the client send less, or raise limits.body"
             raise BodyTooLarge(detail)
         if body.is_whole:
             body.add(data)
         else:
-            body.add_up_to(data, self._relay.log_bytes)
+            body.add_up_to(data, self._log_bytes)
         if self._connection is not None:
             self._connection.send(self._frame(data, last=done), done=done)
             self._forget_what_is_sent()
@@ -108,4 +119,4 @@ class Asking:
     def _forget_what_is_sent(self) -> None:
         body = self._body
         if body.is_whole and body.kept > self._keep:
-            body.trim(self._relay.log_bytes)
+            body.trim(self._log_bytes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import socket
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from proxy.http.admission import Admission
 from proxy.relay.dial import Destination, Dialer
 from proxy.relay.gate import LOOPBACK, Gate, ListenerRules
 from proxy.relay.persons import ByLogin, ByName
+from proxy.relay.plan import Ground, Plan
 from proxy.relay.pool import Pool
 from proxy.relay.relay import Clocks, Relay
 from proxy.relay.turn import Turn
@@ -20,14 +22,14 @@ from proxy.tokens.clock import boottime
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from proxy.config.models import Config, Listener
     from proxy.observer import Observer
     from proxy.relay.persons import Persons
     from proxy.relay.tunnel import Interceptor
     from proxy.resolver import Resolver
-    from proxy.tokens.build import Sources
+    from proxy.tokens.build import SourceSet
 
 PSEUDONYM_BYTES = 4
 """Of randomness in our name in Via: two proxies in a row are no loop, one proxy twice is."""
@@ -35,7 +37,7 @@ PSEUDONYM_BYTES = 4
 
 def build_relay(
     config: Config,
-    sources: Sources,
+    sources: SourceSet,
     observer: Observer,
     dialer: Dialer,
     *,
@@ -49,26 +51,55 @@ def build_relay(
         sources: Of tokens.
         observer: Is told of each exchange that closes.
         dialer: Opens connections to upstreams.
-        is_log_full: Whether to refuse exchanges because of it.
-        find_interceptor: Returns what a listener's tunnels are opened with; None where none are.
+        is_log_full: Whether to refuse exchanges because of the traffic log.
+        find_interceptor: See ``build_plan``.
     """
-    pseudonym = f"rapidsos-proxy-{secrets.token_hex(PSEUDONYM_BYTES)}"
-    turn = Turn(observer)
+    ground = Ground(Turn(observer), f"rapidsos-proxy-{secrets.token_hex(PSEUDONYM_BYTES)}", is_log_full)
+    # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
+    clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
+    return Relay(build_plan(config, sources, dialer, ground, find_interceptor), ground, clocks)
+
+
+def build_plan(
+    config: Config,
+    sources: SourceSet,
+    dialer: Dialer,
+    ground: Ground,
+    find_interceptor: Callable[[str], Interceptor | None],
+    pools: Mapping[Destination, Pool] = MappingProxyType({}),
+) -> Plan:
+    """Build what a configuration makes of the data path; nothing of it is used yet.
+
+    Args:
+        config: Checked.
+        sources: Of tokens.
+        dialer: Opens connections to upstreams.
+        ground: Of the relay that will use it.
+        find_interceptor: Returns what a listener's tunnels are opened with; None where none are.
+        pools: Those that there are; what leads to the same destination is taken on.
+    """
     routes = RouteTable(config.route, config.listener)
+    by_route = {
+        route.name: Destination(route.upstream, route.addresses, route.allow_private)
+        for listener in config.listener
+        for route in routes.routes(listener.name)
+    }
+    needed = {
+        place: pools.get(place) or Pool(place, dialer, ground.turn, config, time.monotonic)
+        for place in by_route.values()
+    }
     gate = Gate(
         {
-            listener.name: _build_rules(listener, routes, pseudonym, find_interceptor(listener.name))
+            listener.name: _build_rules(listener, routes, ground.pseudonym, find_interceptor(listener.name))
             for listener in config.listener
         },
         routes,
         {**sources.by_name, **_build_persons(config, sources)},
-        _build_pools(config, routes, dialer, turn),
-        is_log_full=is_log_full,
+        {name: needed[place] for name, place in by_route.items()},
+        is_log_full=ground.is_log_full,
         wall_clock=time.time,
     )
-    # Not the loop's clock: uvloop's stands still for a millisecond at a time, and phases are shorter than that.
-    clocks = Clocks(monotonic=time.monotonic, wall=time.time, token=boottime)
-    return Relay(gate, turn, config, clocks, log_bytes=config.traffic_log.bodies, pseudonym=pseudonym)
+    return Plan(config, gate, dialer, needed)
 
 
 def build_dialer(config: Config, tls: ssl.SSLContext, resolver: Resolver) -> Dialer:
@@ -89,7 +120,7 @@ def find_machine_names() -> frozenset[str]:
     return frozenset({name, name.partition(".")[0]}) - {""}
 
 
-def _build_persons(config: Config, sources: Sources) -> dict[str, Persons]:
+def _build_persons(config: Config, sources: SourceSet) -> dict[str, Persons]:
     """Build, for each credential where the client says whose token it wants, what finds the person."""
     persons: dict[str, Persons] = {}
     for name, credential in config.credential.items():
@@ -112,16 +143,3 @@ def _build_rules(
         intercepts=interceptor is not None,
     )
     return ListenerRules(listener.allow or LOOPBACK, admission, listener.stub_token, interceptor)
-
-
-def _build_pools(config: Config, routes: RouteTable, dialer: Dialer, turn: Turn) -> dict[str, Pool]:
-    """Build a pool for each destination, and name it for each route that leads there."""
-    pools: dict[Destination, Pool] = {}
-    by_route: dict[str, Pool] = {}
-    for listener in config.listener:
-        for route in routes.routes(listener.name):
-            destination = Destination(route.upstream, route.addresses, route.allow_private)
-            if destination not in pools:
-                pools[destination] = Pool(destination, dialer, turn, config, time.monotonic)
-            by_route[route.name] = pools[destination]
-    return by_route

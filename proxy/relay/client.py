@@ -33,8 +33,10 @@ from proxy.relay.transfer import LEAST_RATE, Transfer
 from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
+    from proxy.config.models import Limits
     from proxy.exchange import Connect, Exchange
     from proxy.http.framing import BodyReader
+    from proxy.relay.entrance import Entrance
     from proxy.relay.relay import Relay
 
 log = structlog.get_logger(__name__)
@@ -59,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         "_certificate",
         "_connect",
         "_deadline",
+        "_entrance",
         "_eof",
         "_has_begun",
         "_is_lingering",
@@ -76,10 +79,11 @@ class ClientConnection(asyncio.Protocol):
         "_wire",
     )
 
-    def __init__(self, relay: Relay, listener: str) -> None:
-        """Serve ``relay`` on the listener of this name."""
+    def __init__(self, relay: Relay, entrance: Entrance) -> None:
+        """Serve ``relay`` to whoever came in by ``entrance``."""
         self._relay = relay
-        self._listener = listener
+        self._entrance = entrance
+        self._listener = entrance.listener
         self._transport = cast("asyncio.Transport", None)
         self._wire = cast("Wire", None)
         self._address = ""
@@ -117,7 +121,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._wire = Wire(self._transport, self._relay.turn)
         peer = transport.get_extra_info("peername")
-        if peer is None:  # it has gone again
+        if peer is None or not self._entrance.is_open:  # it has gone again, or the listener has
             self._transport.abort()
             return
         self._address = peer[0]
@@ -425,14 +429,31 @@ class ClientConnection(asyncio.Protocol):
         """Whether the client has not yet been sent all of its answers."""
         return self._wire.has_unsent
 
-    def drain(self) -> None:
-        """Close if nothing is under way; whoever has begun a request is told that the proxy is stopping."""
+    def drain(self, reason: str = Draining.stopping) -> None:
+        """Close if nothing is under way; whoever has begun a request is told the reason."""
         if self._transfer is not None or self._is_lingering:
             return
         if self._buffer and not self._is_stalled:
-            self._refuse(Draining(Draining.stopping, retry_after_s=1))
+            self._refuse(Draining(reason, retry_after_s=1))
         else:
             self._close()
+
+    def use(self, limits: Limits) -> None:
+        """Keep to other limits from the next request on."""
+        self._scanner.limits = limits
+
+    def leave_with(self, entrance: Entrance) -> None:
+        """Close, once the exchange under way has its answer, if it came in by what is closed now."""
+        if self._entrance is not entrance:
+            return
+        if self._transfer is not None:
+            self._transfer.close_after()
+        else:
+            self.drain(Draining.removed)
+
+    def has_begun_before(self, moment: float) -> bool:
+        """Return whether an exchange is under way that is older than a moment of the relay's clock."""
+        return self._transfer is not None and self._transfer.exchange.started < moment
 
     def abort(self, error: ExchangeError) -> None:
         """End what is under way with ``error``: the time for draining is over."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from proxy.errors import ClientNotAllowed, LogFull, MethodNotAllowed
+from proxy.errors import ClientNotAllowed, Draining, LogFull, MethodNotAllowed
 from proxy.exchange import Connect
 from proxy.http.admission import check_tunnelled
 from proxy.http.problem import build_options_answer, is_answered_here
@@ -21,7 +21,7 @@ from proxy.relay.persons import Persons
 from proxy.relay.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.config.units import Network
     from proxy.exchange import Exchange
@@ -75,7 +75,7 @@ class ListenerRules:
     stub_token: bool = False
     interceptor: Interceptor | None = None
 
-    @lru_cache(maxsize=1024)  # noqa: B019 (rules live as long as the process; few clients come again and again)
+    @lru_cache(maxsize=1024)  # noqa: B019 (rules live until a reload; few clients come again and again)
     def find_client(self, address: str) -> Address | None:
         """Return the client's address, IPv4 written as IPv6 undone; None if it is in none of the networks."""
         client = ip_address(address.partition("%")[0])
@@ -115,11 +115,6 @@ class Gate:
         self._is_log_full = is_log_full
         self._wall_clock = wall_clock
 
-    @property
-    def pools(self) -> Iterable[Pool]:
-        """Every pool, once each."""
-        return dict.fromkeys(self._pools.values())
-
     def check_client(self, listener: str, address: str) -> Address:
         """Let a client in, whatever it may ask for.
 
@@ -129,8 +124,12 @@ class Gate:
 
         Raises:
             ClientNotAllowed: If it is in none of the listener's networks.
+            Draining: If the listener is opening or closing while the configuration is reloaded.
         """
-        client = self._rules[listener].find_client(address)
+        rules = self._rules.get(listener)
+        if rules is None:
+            raise Draining(Draining.removed, retry_after_s=RETRY_AFTER_S)
+        client = rules.find_client(address)
         if client is None:
             detail = (
                 f"{address} may not use listener {listener}; if it should, add its network to allow of the listener"
@@ -151,7 +150,7 @@ class Gate:
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
             ClientLogin: If its route wants a person's login, and there is none that is believed.
-            LogFull, Overloaded: If the proxy cannot take it now.
+            Draining, LogFull, Overloaded: If the proxy cannot take it now.
             ClientError: As ``Admission.admit``, ``check_tunnelled``, ``RouteTable.match`` and ``Permits.check`` do.
         """
         client = self.check_client(exchange.listener, exchange.client)

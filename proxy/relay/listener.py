@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, cast
 
 from proxy.errors import ConfigError
 from proxy.relay.client import ClientConnection
+from proxy.relay.entrance import Entrance
 from proxy.relay.secure import SecureConnection
 
 if TYPE_CHECKING:
-    import ssl
-
     from proxy.config.models import Listener
     from proxy.config.units import SocketAddress
-    from proxy.relay.handshakes import Handshakes
+    from proxy.relay.entrance import Security
     from proxy.relay.relay import Relay
 
 BACKLOG = 1024
@@ -32,19 +30,21 @@ class ListeningSocket:
 
     Attributes:
         name: The listener's.
-        scheme: ``http`` or ``https``.
         host: Address it is bound to.
         port: The port it has; of use where the configuration asked for port 0.
+        address: What the configuration asked for.
+        entrance: What those come in by who connect now.
     """
 
-    def __init__(self, name: str, address: SocketAddress, server: asyncio.Server, *, scheme: str) -> None:
-        """Wrap a server that has its address, and does not listen yet."""
-        self.name = name
-        self.scheme = scheme
-        self.host = address.host
-        self.port: int = server.sockets[0].getsockname()[1]
-        self._address = address
-        self._server = server
+    def __init__(self, listener: Listener, relay: Relay, entrance: Entrance) -> None:
+        """Prepare; ``bind`` takes the address."""
+        self.name = listener.name
+        self.address = listener.bind
+        self.host = listener.bind.host
+        self.port = listener.bind.port
+        self.entrance = entrance
+        self._relay = relay
+        self._server = cast("asyncio.Server", None)
 
     def __repr__(self) -> str:
         """Return name and address."""
@@ -54,7 +54,33 @@ class ListeningSocket:
     def url(self) -> str:
         """The base URL for clients on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{'http' if self.entrance.security is None else 'https'}://{host}:{self.port}"
+
+    async def bind(self) -> None:
+        """Take the address; nobody can connect yet.
+
+        Raises:
+            ConfigError: If it cannot be bound.
+        """
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._build_connection, self.host, self.port, backlog=BACKLOG, start_serving=False
+            )
+        except OSError as error:
+            raise build_bind_error(_name_key(self.name), self.address, error) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def replace_entrance(self, security: Security | None) -> None:
+        """Let those who connect from now on come in by another one; those who are here are the relay's to see off."""
+        self._relay.close_entrance(self.entrance)
+        self.entrance = Entrance(self.name, security)
+
+    def _build_connection(self) -> ClientConnection | SecureConnection:
+        client = ClientConnection(self._relay, self.entrance)
+        security = self.entrance.security
+        if security is None:
+            return client
+        return SecureConnection(client, security.context, security.handshakes, self._relay.timeouts.head)
 
     async def listen(self) -> None:
         """Start to accept connections.
@@ -65,25 +91,16 @@ class ListeningSocket:
         try:
             await self._server.start_serving()
         except OSError as error:
-            raise build_bind_error(_name_key(self.name), self._address, error) from error
+            raise build_bind_error(_name_key(self.name), self.address, error) from error
 
     def close(self) -> None:
         """Accept no further connection; those open stay."""
         self._server.close()
 
-
-class Security(Protocol):
-    """What a listener's handshakes are made with."""
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        """For the next connection."""
-        ...
-
-    @property
-    def handshakes(self) -> Handshakes:
-        """Is told of those that fail."""
-        ...
+    def retire(self) -> None:
+        """Accept no further connection, and have those that are open closed as soon as nothing is under way."""
+        self.close()
+        self._relay.close_entrance(self.entrance)
 
 
 async def bind(listener: Listener, relay: Relay, security: Security | None = None) -> ListeningSocket:
@@ -97,25 +114,9 @@ async def bind(listener: Listener, relay: Relay, security: Security | None = Non
     Raises:
         ConfigError: If the address cannot be bound.
     """
-    address = listener.bind
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            partial(_build_connection, relay, listener.name, security),
-            address.host,
-            address.port,
-            backlog=BACKLOG,
-            start_serving=False,
-        )
-    except OSError as error:
-        raise build_bind_error(_name_key(listener.name), address, error) from error
-    return ListeningSocket(listener.name, address, server, scheme="http" if security is None else "https")
-
-
-def _build_connection(relay: Relay, listener: str, security: Security | None) -> ClientConnection | SecureConnection:
-    client = ClientConnection(relay, listener)
-    if security is None:
-        return client
-    return SecureConnection(client, security.context, security.handshakes, relay.timeouts.head)
+    listening = ListeningSocket(listener, relay, Entrance(listener.name, security))
+    await listening.bind()
+    return listening
 
 
 def _name_key(listener: str) -> str:

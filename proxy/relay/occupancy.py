@@ -29,6 +29,7 @@ class Occupancy:
     """Counts of what is open.
 
     Attributes:
+        limits: How much there may be.
         connections: Clients connected, refused ones included until they are gone; no strangers.
         in_flight: Exchanges under way.
         turned_away: Connections closed without an answer since the start.
@@ -36,7 +37,7 @@ class Occupancy:
 
     def __init__(self, limits: Limits) -> None:
         """Start empty."""
-        self._limits = limits
+        self.limits = limits
         self._connections_of: dict[str, int] = {}
         self._in_flight_of: dict[str, int] = {}
         self.connections = 0
@@ -53,7 +54,7 @@ class Occupancy:
         if client is STRANGERS:
             is_beyond = self._connections_of.get(STRANGERS, 0) >= TOLD
         else:
-            limits = self._limits
+            limits = self.limits
             is_beyond = (
                 self.connections >= limits.connections + TOLD
                 or self._connections_of.get(client, 0) >= limits.client_connections + TOLD
@@ -72,7 +73,7 @@ class Occupancy:
             Overloaded: If there are too many.
             ClientLimit: If this client has too many.
         """
-        most, share = self._limits.connections, self._limits.client_connections
+        most, share = self.limits.connections, self.limits.client_connections
         if self.connections > most:
             detail = (
                 f"more than {most} connections are open; find the client that opens them, or raise limits.connections"
@@ -99,7 +100,7 @@ class Occupancy:
             Overloaded: If there are too many.
             ClientLimit: If this client has too many.
         """
-        most, share = self._limits.in_flight, self._limits.client_in_flight
+        most, share = self.limits.in_flight, self.limits.client_in_flight
         if self.in_flight > most:
             detail = (
                 f"more than {most} exchanges are in flight; see whether RapidSOS is slow, or raise limits.in_flight"

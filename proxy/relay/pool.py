@@ -98,6 +98,8 @@ class Pool:
         self._tasks = Tasks()
         self._alone: set[Dial] = set()
         self._is_closed = False
+        self._dice = dice
+        self._settings = config.breaker
         self.breaker = Breaker(config.breaker, dice)
 
     def take(self, *, at_once: bool = False) -> UpstreamConnection | None:
@@ -229,6 +231,24 @@ class Pool:
         oldest = now - self._idle_s
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
+
+    def use(self, dialer: Dialer, config: Config) -> None:
+        """Go on with another configuration; connections that are open stay."""
+        self._dialer = dialer
+        self._limits = config.limits
+        self._idle_s = config.timeouts.pool_idle
+        if config.breaker != self._settings:
+            self._settings = config.breaker
+            self.breaker = Breaker(config.breaker, self._dice)
+
+    def retire(self) -> None:
+        """Serve those who hold it, and close each connection at the first sweep that finds it idle."""
+        self._idle_s = -math.inf
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no connection, and none is being opened."""
+        return not (self._open or self._dials)
 
     def close(self) -> None:
         """Close every connection, those in use included."""

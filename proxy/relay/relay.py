@@ -21,15 +21,16 @@ from proxy.relay.rate import build_client_rate
 from proxy.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from proxy.config.models import Config
     from proxy.http.problem import Answer
     from proxy.relay.client import ClientConnection
-    from proxy.relay.gate import Admitted, Gate
-    from proxy.relay.pool import PoolSnapshot
+    from proxy.relay.dial import Destination
+    from proxy.relay.entrance import Entrance
+    from proxy.relay.gate import Admitted
+    from proxy.relay.plan import Ground, Plan
+    from proxy.relay.pool import Pool, PoolSnapshot
     from proxy.relay.tunnel import Tunnel
-    from proxy.relay.turn import Turn
     from proxy.tokens.token import Token
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class Relay:
     """The data path's shared state; one for each process.
 
     Attributes:
+        ground: What a plan is built on.
         limits: From the configuration.
         timeouts: From the configuration, in seconds.
         clock: Monotonic seconds.
@@ -72,27 +74,22 @@ class Relay:
         is_draining: Whether the process is stopping.
     """
 
-    def __init__(
-        self,
-        gate: Gate,
-        turn: Turn,
-        config: Config,
-        clocks: Clocks,
-        *,
-        log_bytes: int,
-        pseudonym: str,
-    ) -> None:
+    def __init__(self, plan: Plan, ground: Ground, clocks: Clocks) -> None:
         """Start with nothing under way."""
-        self._gate = gate
+        config = plan.config
         self._clocks = clocks
+        self.ground = ground
+        self._plan = plan
+        self._gate = plan.gate
+        self._former: dict[Pool, float] = {}
         self.limits = config.limits
         self.timeouts = config.timeouts
         self.clock = clocks.monotonic
         self.wall_clock = clocks.wall
-        self.pseudonym = pseudonym
-        self.log_bytes = log_bytes
+        self.pseudonym = ground.pseudonym
+        self.log_bytes = config.traffic_log.bodies
         self.tasks = Tasks()
-        self.turn = turn
+        self.turn = ground.turn
         self.occupancy = Occupancy(config.limits)
         self.echoes = Echoes(clocks.monotonic)
         self._rate = build_client_rate(config.limits, clocks.monotonic)
@@ -189,8 +186,58 @@ class Relay:
                 client.check(now)
             except Exception:  # no time limit of anybody's would hold any more
                 log.exception("sweep.failed", client=repr(client))
-        for pool in self._gate.pools:
+        for pool in self._pools():
             pool.sweep(now)
+        former = self._former.items()
+        self._former = {pool: at for pool, at in former if not pool.is_empty or self._has_older(at)}
+
+    def _has_older(self, moment: float) -> bool:
+        """Return whether an exchange is under way that began before a moment of the clock."""
+        return any(client.has_begun_before(moment) for client in self._clients)
+
+    def _pools(self) -> list[Pool]:
+        return [*self._plan.pools.values(), *self._former]
+
+    def pools(self) -> Mapping[Destination, Pool]:
+        """Return the pools by where they lead, for the next plan."""
+        return self._plan.pools
+
+    def use(self, plan: Plan) -> None:
+        """Let requests in by another plan from now on, all of it at once; what is under way goes on as it began.
+
+        Connections to destinations that are in both plans stay; the others are closed when they are idle.
+        """
+        before, self._plan = self._plan, plan
+        limits = plan.config.limits
+        if (limits.client_rate, limits.client_burst) != (self.limits.client_rate, self.limits.client_burst):
+            self._rate = build_client_rate(limits, self.clock)
+        self._gate = plan.gate
+        self.limits = self.occupancy.limits = limits
+        self.timeouts = plan.config.timeouts
+        self.log_bytes = plan.config.traffic_log.bodies
+        for client in self._clients:
+            client.use(limits)
+        kept = set(plan.pools.values())
+        for pool in before.pools.values():
+            if pool not in kept:
+                pool.retire()
+                self._former[pool] = self.clock()
+        for pool in kept:
+            pool.use(plan.dialer, plan.config)
+
+    def close_entrance(self, entrance: Entrance) -> None:
+        """Let no exchange begin any more on the connections that came in by it; those under way are finished."""
+        entrance.is_open = False
+        for client in list(self._clients):
+            client.leave_with(entrance)
+
+    async def finish_older(self, limit_s: float) -> None:
+        """Wait until every exchange that is under way now has closed, but for no longer than the limit."""
+        moment = self.clock()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._has_older(moment):  # noqa: ASYNC110 (as in drain)
+                    await asyncio.sleep(SWEEP_S)
 
     async def drain(self) -> None:
         """Finish what is under way, within the drain limit; then cut the rest."""
@@ -210,9 +257,9 @@ class Relay:
             client.abort(Draining(Draining.cut_off))
         await self.tasks.stop()
         self.turn.end()
-        for pool in self._gate.pools:
+        for pool in self._pools():
             pool.close()
 
     def pool_snapshots(self) -> list[PoolSnapshot]:
         """Return each pool's counts."""
-        return [pool.snapshot() for pool in self._gate.pools]
+        return [pool.snapshot() for pool in self._plan.pools.values()]

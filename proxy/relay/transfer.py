@@ -94,6 +94,7 @@ class Transfer:
         "_request",
         "_resent",
         "_task",
+        "_timeouts",
         "_token",
         "_token_replaced",
         "_upstream",
@@ -104,6 +105,7 @@ class Transfer:
     def __init__(self, relay: Relay, client: ClientSide, exchange: Exchange, body: BodyReader) -> None:
         """Prepare; ``body`` tells how the request's body is framed."""
         self._relay = relay
+        self._timeouts = relay.timeouts  # those that it began with, whatever is reloaded
         self._client = client
         self._asking = Asking(relay, client, exchange, body)
         self._answering = Answering(relay, client, exchange)
@@ -384,6 +386,10 @@ class Transfer:
         self._answering.end()
         self._finish(keep_alive=self._answering.keeps_alive(request_done=self._asking.is_done))
 
+    def close_after(self) -> None:
+        """Let this be the connection's last exchange."""
+        self._answering.close_after()
+
     def client_writable(self, *, writable: bool) -> None:
         """Hold the upstream back while the client cannot take more."""
         self._client_stalled = not writable
@@ -523,7 +529,7 @@ class Transfer:
 
     def _awaited(self) -> tuple[float, type[ClientTimeout | UpstreamTimeout], str]:
         """Tell what the exchange waits for: the longest silence in seconds, whose fault it is, and in words."""
-        timeouts = self._relay.timeouts
+        timeouts = self._timeouts
         if self._client_stalled:
             return timeouts.silence, ClientTimeout, "the client took nothing of the answer"
         if self._answering.has_begun:

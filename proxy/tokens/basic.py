@@ -9,6 +9,7 @@ from proxy.tokens.token import CredentialStatus, Token, build_basic_token
 if TYPE_CHECKING:
     from proxy.config.models import Credential
     from proxy.config.secret import Secret
+    from proxy.tokens.bearer import Shared
     from proxy.tokens.token import TokenKey
 
 
@@ -42,6 +43,9 @@ class BasicSource:
         """Take another login; requests under way go on with the old one."""
         if credential.username is not None and credential.password is not None:
             self._token = build_basic_token(credential.username, credential.password)
+
+    def share(self, shared: Shared) -> None:
+        """Nothing is called."""
 
     async def refresh(self, *, force: bool = False) -> CredentialStatus:  # noqa: ARG002 (the protocol's)
         """There is nothing to call, and nothing newer to be had."""

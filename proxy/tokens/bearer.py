@@ -109,6 +109,20 @@ class BearerSource:
         """Show the state, and no token."""
         return f"<BearerSource {self.name} usable={self._held() is not None} {self._schedule!r}>"
 
+    @property
+    def key(self) -> TokenKey:
+        """Under which the token is kept."""
+        return self._key
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the authorization server does not accept the credential."""
+        return self._schedule.is_refused
+
+    def share(self, shared: Shared) -> None:
+        """See ``Source``; cache, store and clock are the same."""
+        self._shared = shared
+
     def current(self) -> Token | None:
         """Return the token to send now, or None if there is none; wakes the refresher if it overslept.
 

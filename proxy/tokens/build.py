@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigError
@@ -32,32 +33,74 @@ BY_LOGIN = "basic"
 """``from_client``: the client sends a person's name and password."""
 
 
-class Sources:
-    """The token sources of all credentials.
+@dataclass(frozen=True, slots=True)
+class SourceSet:
+    """The sources of one configuration.
 
     Attributes:
         by_name: By the credential's name; that of a user whom clients may name is ``credential/user``.
         people: By the credential's name, where each person proves himself.
     """
 
-    def __init__(
-        self,
-        by_name: Mapping[str, Source],
-        people: Mapping[str, People],
-        fetcher: TokenFetcher,
-        store: Store,
-        hash_key: bytes,
-    ) -> None:
+    by_name: Mapping[str, Source]
+    people: Mapping[str, People]
+
+    def all(self) -> list[Source | People]:
+        """Return each of them."""
+        return [*self.by_name.values(), *self.people.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another configuration's sources, before they are used.
+
+    Attributes:
+        chosen: They, those that stay as they are among them.
+        newcomers: Those that are new, or have another login than the one of their name; not started yet.
+        fetcher: Of the token calls, where it is another.
+        shared: What all of them are to have in common.
+        renewed: Where persons prove themselves, and nothing but the client's secret may be another.
+    """
+
+    chosen: SourceSet
+    newcomers: tuple[Source | People, ...]
+    fetcher: TokenFetcher | None
+    shared: Shared
+    renewed: Mapping[str, Credential]
+
+    def own(self) -> tuple[Source | People | TokenFetcher, ...]:
+        """Return what it would be to end if it came to nothing."""
+        return self.newcomers if self.fetcher is None else (*self.newcomers, self.fetcher)
+
+
+class Sources:
+    """The token sources of all credentials.
+
+    Attributes:
+        chosen: Those that serve.
+    """
+
+    def __init__(self, chosen: SourceSet, shared: Shared, fetcher: TokenFetcher, store: Store, hash_key: bytes) -> None:
         """Own the sources, the fetcher and the store that they share, and the key that hides their secrets in names."""
-        self.by_name = by_name
-        self.people = people
+        self.chosen = chosen
+        self._shared = shared
         self._fetcher = fetcher
         self._store = store
         self._hash_key = hash_key
 
+    @property
+    def by_name(self) -> Mapping[str, Source]:
+        """See ``SourceSet``."""
+        return self.chosen.by_name
+
+    @property
+    def people(self) -> Mapping[str, People]:
+        """See ``SourceSet``."""
+        return self.chosen.people
+
     def statuses(self) -> list[CredentialStatus]:
         """Return how each credential stands."""
-        return [source.status() for source in self._all()]
+        return [source.status() for source in self.chosen.all()]
 
     async def refresh(self, name: str, *, force: bool) -> CredentialStatus:
         """Replace a token now, and return how its credential stands then; see ``Source.refresh``.
@@ -82,16 +125,59 @@ class Sources:
     async def start(self) -> None:
         """Read the store, and start all; each makes its first call at once, and none is waited for."""
         await self._store.start(self._resync)
-        await asyncio.gather(*(source.start() for source in self._all()))
+        await asyncio.gather(*(source.start() for source in self.chosen.all()))
 
     async def stop(self) -> None:
         """Stop all."""
-        await asyncio.gather(*(source.stop() for source in self._all()))
+        await asyncio.gather(*(source.stop() for source in self.chosen.all()))
         await self._store.stop()
         await self._fetcher.close()
 
-    def _all(self) -> list[Source | People]:
-        return [*self.by_name.values(), *self.people.values()]
+    def prepare(self, config: Config, fetcher: TokenFetcher | None) -> Change:
+        """Build what another configuration needs beyond what there is; nothing is started, and nothing used.
+
+        A source whose token would be kept under the same key stays, with the token that it has.
+
+        Args:
+            config: Checked.
+            fetcher: Makes the token calls from then on; None: the one that does now.
+        """
+        wait_s = config.timeouts.token_wait
+        shared = replace(self._shared, fetch=fetcher or self._fetcher, wait_s=wait_s)
+        built = _build_set(config.credential, shared, self._hash_key)
+        by_name = {name: self._find_same(source) or source for name, source in built.by_name.items()}
+        kept = {name: old for name in built.people if (old := self._find_people(name, config)) is not None}
+        chosen = SourceSet(by_name, {**built.people, **kept})
+        known = set(map(id, self.chosen.all()))
+        newcomers = tuple(source for source in chosen.all() if id(source) not in known)
+        return Change(chosen, newcomers, fetcher, shared, {name: config.credential[name] for name in kept})
+
+    def use(self, change: Change) -> tuple[Source | People | TokenFetcher, ...]:
+        """Serve with other sources from now on; return what is not needed any more, for the caller to end."""
+        kept = set(map(id, change.chosen.all()))
+        former: list[Source | People | TokenFetcher] = [
+            source for source in self.chosen.all() if id(source) not in kept
+        ]
+        self.chosen, self._shared = change.chosen, change.shared
+        for source in self.chosen.all():
+            source.share(change.shared)
+        for name, credential in change.renewed.items():
+            self.people[name].renew(credential)
+        if change.fetcher is not None:
+            former.append(self._fetcher)
+            self._fetcher = change.fetcher
+        return tuple(former)
+
+    def _find_same(self, built: Source) -> Source | None:
+        """Return the source of this name whose token is the one that ``built`` would get."""
+        old = self.by_name.get(built.name)
+        is_same = isinstance(old, BearerSource) and isinstance(built, BearerSource) and old.key == built.key
+        return old if is_same else None
+
+    def _find_people(self, name: str, config: Config) -> People | None:
+        """Return those of this credential who are here, if their tokens are good for the new one."""
+        old = self.people.get(name)
+        return old if old is not None and old.is_for(config.credential[name]) else None
 
     def _resync(self) -> None:
         for source in self.by_name.values():
@@ -130,17 +216,21 @@ def build_sources(
         store=store,
     )
     hash_key = secrets.token_bytes(HASH_KEY_BYTES) if sealer is None else sealer.hash_key
+    return Sources(_build_set(config.credential, shared, hash_key), shared, fetcher, store, hash_key)
+
+
+def _build_set(credentials: Mapping[str, Credential], shared: Shared, hash_key: bytes) -> SourceSet:
     by_name = {
         part: _build_source(part, credential, shared, hash_key, user=find_user(name, part))
-        for name, whole in config.credential.items()
+        for name, whole in credentials.items()
         for part, credential in split_credential(name, whole).items()
     }
     people = {
         name: People(name, credential, shared, hash_key)
-        for name, credential in config.credential.items()
+        for name, credential in credentials.items()
         if credential.from_client == BY_LOGIN
     }
-    return Sources(by_name, people, fetcher, store, hash_key)
+    return SourceSet(by_name, people)
 
 
 def split_credential(name: str, credential: Credential) -> dict[str, Credential]:

@@ -15,8 +15,8 @@ from proxy.tokens.token import Token, TokenKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LEAST_TOKENS = 1024
-"""Room for this many, so that the bound is never what costs a request its token."""
+LEAST_TOKENS = 16_384
+"""Room for this many, so that the bound is never what costs a request its token, also after a reload."""
 
 TokenCache = TLRUCache[TokenKey, Token]
 

@@ -122,10 +122,22 @@ class People:
 
     def renew(self, credential: Credential) -> None:
         """Use another client secret for the calls of those who come, and of those who are here."""
+        if credential == self._credential:
+            return
         self._credential = credential
         for person in self._people.values():
             person.renew_client(credential, self._hash_key)
         self._logins.renew()
+
+    def is_for(self, credential: Credential) -> bool:
+        """Return whether the tokens of those who are here are good for ``credential``, the same but for its secret."""
+        return _without_secret(credential) == _without_secret(self._credential)
+
+    def share(self, shared: Shared) -> None:
+        """See ``Source``."""
+        self._shared = replace(shared, cache=self._shared.cache, store=self._shared.store)
+        for person in self._people.values():
+            person.wait_for(shared.wait_s)
 
     def status(self) -> CredentialStatus:
         """Return how the credential stands, which has no token of its own.
@@ -215,3 +227,7 @@ class People:
             # Nobody's source calls again, so an outage would never be seen to end, and a balancer that has taken the
             # proxy out of service for it would never send anybody who finds out.
             self._logins.forget_error()
+
+
+def _without_secret(credential: Credential) -> Credential:
+    return credential.model_copy(update={"client_secret": None})  # nosec B105 (none at all)

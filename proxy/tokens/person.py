@@ -7,7 +7,7 @@ and goes on to its end whoever leaves; then he stays for as long as the schedule
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from proxy.errors import ClientLogin, NoToken, Overloaded
@@ -144,6 +144,10 @@ class Person(BearerSource):
         elif not self._is_disbelieved:
             self._schedule.lift_refusal(self._now())
         self._wake.set()
+
+    def wait_for(self, wait_s: float) -> None:
+        """Let requests wait for so long from now on."""
+        self._shared = replace(self._shared, wait_s=wait_s)
 
     def renew_client(self, credential: Credential, hash_key: bytes) -> None:
         """Send another client id or secret from the next call on."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.config.models import Credential
+    from proxy.tokens.bearer import Shared
     from proxy.tokens.token import CredentialStatus, Token, TokenFetch, TokenKey
 
 
@@ -53,6 +54,10 @@ class Source(Protocol):
             credential: The same but for its secrets.
             key: Under which its token is kept.
         """
+        ...
+
+    def share(self, shared: Shared) -> None:
+        """Make token calls with what all sources have in common now: another corporate proxy, other time limits."""
         ...
 
     async def refresh(self, *, force: bool = False) -> CredentialStatus:

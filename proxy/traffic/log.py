@@ -121,21 +121,15 @@ class TrafficLog:
             sink: Instead of the one that the settings name.
         """
         self._path = settings.path
-        self._missing, self._loss_fix = MISSING[settings.when_full], LOSS_FIXES[settings.when_full]
         self._wall = wall
-        self._sink = sink or _build_sink(settings, wall)
+        self._file = None if sink is not None else _build_file(settings, wall)
+        self._sink = sink or _build_sink(settings, self._file, wall)
         self._writer = Writer(self._sink, max_bytes=queue_bytes, when_full=settings.when_full)
-        shows_tokens = settings.token == "full"  # noqa: S105 (a choice, not a password) # nosec B105
-        self._builder = RecordBuilder(
-            cap=settings.bodies,
-            shows_tokens=shows_tokens,
-            mask=(*settings.mask, *settings.mask_as),
-            covers=build_covers(settings.mask_as, _find_key(settings) or os.urandom(KEY_BYTES)),
-        )
-        self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=shows_tokens)
+        self._cover_key = _find_key(settings) or os.urandom(KEY_BYTES)
+        self._builder = self._build_builder(settings, 0)
+        self._renderer = Renderer(self._builder, secrets, wall, shows_tokens=_shows_tokens(settings))
         self._records = build_record_logger(self._writer, self._renderer)
-        self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None
-        self._free_bytes = queue_bytes * FREE_AT
+        self._keep_to(settings, queue_bytes)
         self._is_full = False
         self._refusals = 0
         self.lost = 0
@@ -172,6 +166,30 @@ class TrafficLog:
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; called before anything uses them."""
         self._renderer.learn(secrets)
+
+    def use(self, settings: Settings, *, queue_bytes: int) -> None:
+        """Log by other settings from the next record on; path and seal stay as they are."""
+        self._builder = self._build_builder(settings, self._builder.seq)
+        self._renderer.use(self._builder, shows_tokens=_shows_tokens(settings))
+        self._writer.use(max_bytes=queue_bytes, when_full=settings.when_full)
+        if self._file is not None:
+            rotate = settings.rotate
+            self._file.use(max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain)
+        self._keep_to(settings, queue_bytes)
+
+    def _keep_to(self, settings: Settings, queue_bytes: int) -> None:
+        self._missing, self._loss_fix = MISSING[settings.when_full], LOSS_FIXES[settings.when_full]
+        self._full_bytes = queue_bytes * FULL_AT if settings.when_full == "refuse" else None
+        self._free_bytes = queue_bytes * FREE_AT
+
+    def _build_builder(self, settings: Settings, seq: int) -> RecordBuilder:
+        return RecordBuilder(
+            cap=settings.bodies,
+            shows_tokens=_shows_tokens(settings),
+            mask=(*settings.mask, *settings.mask_as),
+            covers=build_covers(settings.mask_as, self._cover_key),
+            seq=seq,
+        )
 
     async def start(self) -> None:
         """Open the sink and begin to write.
@@ -296,14 +314,24 @@ def _build_open_error(path: str, error: OSError) -> ConfigError:
     return ConfigError(where, f"{path} cannot be opened ({error.strerror})", f"{fix}, or set another path")
 
 
-def _build_sink(settings: Settings, wall: Callable[[], float]) -> Sink:
+def _shows_tokens(settings: Settings) -> bool:
+    return settings.token == "full"  # noqa: S105 (a choice, not a password) # nosec B105
+
+
+def _build_file(settings: Settings, wall: Callable[[], float]) -> FileSink | None:
     if settings.path == STANDARD_OUTPUT:
-        return StreamSink()
-    path = Path(settings.path)
+        return None
     rotate = settings.rotate
-    sink = FileSink(path, max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain, wall=wall)
+    return FileSink(
+        Path(settings.path), max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain, wall=wall
+    )
+
+
+def _build_sink(settings: Settings, file: FileSink | None, wall: Callable[[], float]) -> Sink:
+    if file is None:
+        return StreamSink()
     key = _find_key(settings)
-    return sink if key is None else SealedSink(sink, path, SealKey(key), wall=wall)
+    return file if key is None else SealedSink(file, Path(settings.path), SealKey(key), wall=wall)
 
 
 def _find_key(settings: Settings) -> bytes | None:

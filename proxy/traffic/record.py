@@ -62,6 +62,7 @@ class RecordBuilder:
         mask: Iterable[str] = (),
         covers: Mapping[bytes, Callable[[bytes], bytes]] | None = None,
         worker: int = 0,
+        seq: int = 0,
     ) -> None:
         """Keep how much may be shown.
 
@@ -71,6 +72,7 @@ class RecordBuilder:
             mask: Names of fields that are masked beyond those that are built in.
             covers: For those of them that are shown in part; see ``SecretNames``.
             worker: Number of the process among its siblings.
+            seq: Of the last record before.
         """
         self._cap = cap
         self._shows_tokens = shows_tokens
@@ -78,7 +80,12 @@ class RecordBuilder:
         self._mask_fields = build_head_mask(self._names, shows_tokens=shows_tokens)
         self._worker = worker
         self._timestamps = Timestamps()
-        self._seq = 0
+        self._seq = seq
+
+    @property
+    def seq(self) -> int:
+        """Of the last record."""
+        return self._seq
 
     def build_exchange(self, exchange: Exchange, redactor: Redactor) -> Record:
         """Build the record of a closed exchange; its moment is that of the close.

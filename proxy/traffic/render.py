@@ -103,6 +103,11 @@ class Renderer:
         """How often a secret or a token was masked by value."""
         return self._redactions.count
 
+    def use(self, builder: RecordBuilder, *, shows_tokens: bool) -> None:
+        """Build records in another way from the next one on; what is masked by value stays so."""
+        self._builder = builder
+        self._shows_tokens = shows_tokens
+
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask ``secrets`` as well from now on; those known before stay secret."""
         self._secrets = join_secrets(self._secrets, secrets)

@@ -129,6 +129,12 @@ class FileSink:
         self._rotate_not_before = 0.0
         self._is_mid_line = False
 
+    def use(self, *, max_bytes: int, max_age_s: float, retain_s: float) -> None:
+        """Keep to other limits from the next record on; may be called from another thread."""
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._retain_s = retain_s
+
     @property
     def path(self) -> str:
         """Where the file in use is; those put aside stand beside it."""

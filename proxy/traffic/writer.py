@@ -45,10 +45,7 @@ class Writer:
     def __init__(self, sink: Sink, *, max_bytes: int, when_full: str = "drop", name: str = "traffic-log") -> None:
         """Hold up to ``max_bytes`` for ``sink``; ``when_full`` says what is told of a sink that fails."""
         self._sink = sink
-        self._meanwhile = MEANWHILE[when_full]
-        self._max_bytes = max_bytes
-        # A small queue must not be full before the thread has been woken.
-        self._hurry_bytes = min(BATCH_BYTES, max_bytes // 2)
+        self.use(max_bytes=max_bytes, when_full=when_full)
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -67,6 +64,13 @@ class Writer:
     def __repr__(self) -> str:
         """Show how much waits, and what is wrong."""
         return f"<Writer {self.queued_bytes} bytes queued, {self.error or 'well'}>"
+
+    def use(self, *, max_bytes: int, when_full: str) -> None:
+        """Hold up to so many bytes from now on, and say what that means; for the event loop's thread."""
+        self._meanwhile = MEANWHILE[when_full]
+        self._max_bytes = max_bytes
+        # A small queue must not be full before the thread has been woken.
+        self._hurry_bytes = min(BATCH_BYTES, max_bytes // 2)
 
     @property
     def queued_bytes(self) -> int:

@@ -81,9 +81,13 @@ class Program:
 
     async def wait_said(self, text: bytes) -> None:
         """Wait until ``text`` stands on its standard error."""
+        await self.wait_said_after(0, text)
+
+    async def wait_said_after(self, begin: int, text: bytes) -> None:
+        """Wait until ``text`` stands there behind so many bytes."""
         assert self.process.stderr is not None
         async with asyncio.timeout(PATIENCE_S):
-            while text not in self.stderr:
+            while text not in self.stderr[begin:]:
                 line = await self.process.stderr.readline()
                 assert line, f"it ended without {text!r}: {self.stderr.decode()}"
                 self.stderr += line

@@ -116,6 +116,8 @@ async def test_ready_tells_of_each_credential(admin):
         "reasons": [],
         "listening": True,
         "draining": False,
+        "configuration_current": True,
+        "configuration": {"problem": None, "needs_restart": []},
         "credentials": [{"name": "core", "usable": True, "expires_in_s": 3000.0, "last_error": None}],
         "upstreams": UPSTREAMS,
     }
@@ -348,6 +350,7 @@ async def test_probes_elsewhere_learn_whether_and_not_what_went_wrong(health, he
         "reasons": ["no credential is usable"],
         "listening": True,
         "draining": False,
+        "configuration_current": True,
         "upstreams": UPSTREAMS,
     }
     assert b"10.20.0.9" not in metrics._body

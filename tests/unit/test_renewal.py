@@ -135,3 +135,35 @@ async def test_a_start_without_a_usable_pair_is_refused(pair, spoil):
     await renewal.stop()
 
     assert renewal.find("cad") is None
+
+
+async def test_what_has_not_changed_is_kept(pair):
+    """A reload reads no file again whose listener is as before, and looks at none of a listener that has gone."""
+    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    renewal = Renewal([listener])
+    await renewal.start()
+    before = renewal.find("cad")
+    renewal.use(await renewal.prepare([listener]))
+    same = renewal.find("cad")
+    renewal.use(await renewal.prepare([]))
+    gone = renewal.find("cad")
+    renewal.take({"cad": before.tls})
+    await renewal.stop()
+
+    assert same is before
+    assert gone is None
+    assert list(renewal.statuses()) == []
+
+
+async def test_files_that_cannot_be_used_leave_what_is_kept(pair, tmp_path):
+    """They are told by the key, and nothing has changed."""
+    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    renewal = Renewal([listener])
+    await renewal.start()
+    before = renewal.find("cad")
+    wrong = pair.table().model_copy(update={"certificate": str(tmp_path / "none")})
+    with pytest.raises(ConfigError, match=r"listener\[cad\]\.tls\.certificate"):
+        await renewal.prepare([type("Listener", (), {"name": "cad", "tls": wrong})])
+    await renewal.stop()
+
+    assert renewal.find("cad") is before

@@ -317,3 +317,40 @@ async def test_nothing_is_looked_at_where_nothing_can_change(uses):
     assert "secret files" not in {thread.name for thread in threading.enumerate()}
     await asyncio.gather(rotation.read_again("north"), rotation.stop())
     assert uses.configs == []
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Return the file of another configuration's secret."""
+    other = tmp_path / "other"
+    other.write_text("one")
+    other.chmod(0o600)
+    return other
+
+
+@pytest.fixture
+def next_config(other):
+    """Return that configuration."""
+    return build_config(Variable("CLIENT_ID", ENVIRON), west=File(other))
+
+
+async def test_another_configuration_takes_the_place_of_the_one_before(path, other, uses, rotation, next_config):
+    """Its files are looked at from then on, and those of the one before no more."""
+    rotation.start()
+    rotation.use(next_config)
+    path.write_text("nobody looks")
+    other.write_text("two")
+    await until(lambda: bool(uses.configs))
+
+    assert uses.secrets == {"west": "two"}
+    assert rotation.config is uses.configs[-1]
+
+
+async def test_a_call_for_a_credential_that_is_not_there_is_nobodys(uses, rotation, timeline, next_config):
+    """It is one that a reload has taken out, or is about to bring in."""
+    rotation.use(next_config)
+    rotation.token_fetched(FETCH)
+    await rotation.read_again(FETCH.credential)
+    await timeline.advance(100.0)
+
+    assert uses.configs == []

@@ -63,3 +63,13 @@ def test_drain_closes_listeners_by_itself(healthy_proxy):
     healthy_proxy.change(listening=False, draining=True)
 
     assert unready_reasons(healthy_proxy.status()) == ["the proxy is stopping"]
+
+
+@pytest.mark.parametrize("state", [{"problem": "route[b]: is wrong"}, {"needs_restart": ("admin.bind",)}])
+def test_a_file_that_is_not_what_is_used_makes_nobody_unready(healthy_proxy, state):
+    """What was used before serves; an alert is for people."""
+    config = dataclasses.replace(healthy_proxy.status().config, **state)
+    healthy_proxy.change(config=config)
+
+    assert not config.is_current
+    assert unready_reasons(healthy_proxy.status()) == []

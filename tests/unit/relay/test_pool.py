@@ -255,3 +255,42 @@ async def test_a_dial_without_a_client_ends_with_the_pool(pool, dialer):
 
     assert dialer.connections == []
     assert pool.snapshot().busy == 0
+
+
+def test_another_configuration_keeps_what_is_open(pool, clock, turn):
+    """The idle time is the new one, for the connections that are idle already too."""
+    idle = Connection()
+    pool.put_back(idle)
+    turn.number += 1
+    pool.use(None, Config.model_validate({**DOCUMENT, "timeouts": {"pool_idle": 5.0}}))
+    pool.sweep(clock[0] + 4.0)
+    kept = idle.was_closed
+    pool.sweep(clock[0] + 6.0)
+
+    assert (kept, idle.was_closed) == (False, True)
+
+
+def test_a_breaker_is_begun_anew_only_where_its_settings_change(pool):
+    """What it knows of an upstream outlives a reload that has nothing to do with it."""
+    breaker = pool.breaker
+    pool.use(None, Config.model_validate({**DOCUMENT, "limits": {"body": 7}}))
+    same = pool.breaker
+    pool.use(None, Config.model_validate({**DOCUMENT, "breaker": {"connections": 9}}))
+
+    assert same is breaker
+    assert pool.breaker is not breaker
+
+
+def test_a_retired_pool_closes_what_comes_back(pool, clock, turn):
+    """At the next sweep; until then whoever holds it is served."""
+    pool.retire()
+    late = Connection()
+    pool.put_back(late)
+    taken = pool.take()
+    pool.put_back(late)
+    turn.number += 1
+    pool.sweep(clock[0])
+
+    assert taken is late
+    assert late.was_closed
+    assert pool.is_empty

@@ -205,3 +205,64 @@ async def test_basic_without_password(build_config):
 
     with pytest.raises(ConfigError, match=r"credential\.lis"):
         build_sources(config.model_copy(update={"credential": {"lis": lis}}), Calls())
+
+
+@pytest.fixture
+async def running(build_config, endpoint):
+    """Return sources of two clients that have their tokens, what observes them, and their configuration."""
+    calls, config = Calls(), build_config("north", "south")
+    sources = build_sources(config, calls)
+    endpoint.open.set()
+    await sources.start()
+    await calls.wait(2)
+    yield sources, calls, config
+    await sources.stop()
+
+
+def change(config, name, **keys):
+    """Return a configuration whose credential of this name has other keys."""
+    other = config.credential[name].model_copy(update=keys)
+    return config.model_copy(update={"credential": {**config.credential, name: other}})
+
+
+async def test_a_source_with_the_same_key_stays(running, endpoint):
+    """With its token; networks and users are no part of what RapidSOS is asked."""
+    sources, _, config = running
+    before = dict(sources.by_name)
+    prepared = sources.prepare(change(config, "north", allow_plain_http=True), None)
+    former = sources.use(prepared)
+
+    assert [name for name, source in sources.by_name.items() if source is not before[name]] == ["lis"]
+    assert former == (before["lis"],)
+    assert len(endpoint.calls) == 2
+
+
+async def test_another_login_takes_another_source(running):
+    """The one before serves until it is used, and its token is not taken for the new one's."""
+    sources, calls, config = running
+    before = sources.by_name["north"]
+    prepared = sources.prepare(change(config, "north", client_id=Secret("northwest", "test")), None)
+    meanwhile = sources.by_name["north"]
+    for newcomer in prepared.newcomers:
+        await newcomer.start()
+    await calls.wait(1)
+    former = sources.use(prepared)
+
+    assert meanwhile is before
+    assert before in former
+    assert sources.by_name["north"].current().authorization == "Bearer token-of-northwest"
+    assert before.current().authorization == "Bearer token-of-north"
+    for one in former:
+        await one.stop()
+
+
+async def test_time_limits_are_those_of_the_configuration_in_use(running, endpoint):
+    """Also for the sources that stay."""
+    sources, _, config = running
+    endpoint.open.clear()
+    timeouts = Timeouts(token_wait=0.05)
+    sources.use(sources.prepare(config.model_copy(update={"timeouts": timeouts}), None))
+    north = sources.by_name["north"]
+
+    async with asyncio.timeout(2):  # by default it would wait for five
+        assert await north.replace(north.current()) is None

@@ -46,4 +46,4 @@ def test_cache_is_bounded(cache, timeline):
 
 def test_cache_grows_with_the_credentials(timeline):
     """There is room for every credential's token twice."""
-    assert build_cache(timeline.now, 5000).maxsize == 10_000
+    assert build_cache(timeline.now, 10_000).maxsize == 20_000

@@ -461,3 +461,35 @@ def test_every_secret_of_a_configuration_is_found():
         b64encode(b"a-user-name:core-password").decode(),
         b64encode(b"out-user:out-password").decode(),
     }
+
+
+async def test_other_settings_hold_from_the_next_record_on(make_log, make_exchange, path):
+    """Numbers go on without a gap, and what is kept of bodies and shown of tokens is what is said now."""
+    log = make_log(token="full", bodies=100)
+    await log.start()
+    log.exchange_closed(make_exchange())
+    log.use(Settings(path=str(path), token="fingerprint", bodies=0), queue_bytes=1 << 20)
+    log.exchange_closed(make_exchange())
+    await log.stop()
+    before, after = [record for record in read(path) if record["event"] == "exchange.closed"]
+
+    assert [record["seq"] for record in read(path)] == [1, 2, 3, 4]
+    assert before["response"]["body"]
+    assert not after["response"].get("body")
+    assert "authorization" in before["attempts"][-1]
+    assert "fingerprint" in json.dumps(after) or "Bearer" not in json.dumps(after)
+
+
+async def test_a_log_may_begin_to_refuse(make_log, make_exchange, fifo, path):
+    """The room in memory, and what gives way when there is none, change while it is full."""
+    log = make_log(queue_bytes=1 << 20)
+    await log.start()
+    log.exchange_closed(make_exchange())
+    before = log.is_full
+    log.use(Settings(path=str(path), when_full="refuse"), queue_bytes=10)
+    after = log.is_full
+    log.use(Settings(path=str(path)), queue_bytes=1 << 20)
+    threading.Thread(target=os.read, args=(fifo, 1 << 20), daemon=True).start()
+    await log.stop()
+
+    assert (before, after, log.is_full) == (False, True, False)
