@@ -31,6 +31,8 @@ SOON_S: Final = 14 * 86_400.0
 DAY_S: Final = 86_400.0
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Beyond every bundle of authorities; it keeps a wrong path, such as a log, from being read whole."""
+KEY_GROUP: Final = "prime256v1"
+"""P-256.  Python sets one group or leaves all that OpenSSL has, those of several kilobits among them."""
 CERTIFICATE, KEY, KEY_PASSWORD, CLIENT_CA = "certificate", "key", "key_password", "client_ca"
 """Keys of the table ``tls``."""
 _READABLE = "check the path, and that the proxy's user may read the file"
@@ -98,8 +100,10 @@ class ServerTLS:
 def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     """Read certificate, key and client authorities as they are now.
 
-    TLS 1.2 is the least; below it is nothing that a law for criminal justice data still allows.  A client that must
-    have a certificate shows it at every handshake: a resumed session would outlive its certificate.
+    TLS 1.2 is the least; below it is nothing that a law for criminal justice data still allows.  Keys are agreed on
+    over P-256, which every client has (RFC 8446, section 9.1); else a client could choose ffdhe8192, and take a quarter
+    of a second of ours.  A client that must have a certificate shows it at every handshake of TLS 1.3; TLS 1.2 resumes
+    sessions, so that whoever uses the context asks ``is_current`` of those.
 
     Raises:
         CertificateError: If one of them cannot be used.
@@ -110,6 +114,7 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ecdh_curve(KEY_GROUP)
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=password or "")
@@ -141,6 +146,15 @@ def name_client(der: bytes) -> str:
         return next((str(name.value) for name in names), "without a name")
     except (ValueError, x509.ExtensionNotFound):
         return "without a name"
+
+
+def is_current(der: bytes, now: float) -> bool:
+    """Return whether a certificate is good at a moment since the epoch; one that cannot be read is not."""
+    try:
+        validity = _find_validity(x509.load_der_x509_certificate(der))
+    except ValueError:
+        return False
+    return validity.not_before <= now <= validity.not_after
 
 
 def _ask_for_certificates(context: ssl.SSLContext, path: str) -> None:

@@ -5,7 +5,8 @@ entrance   what the connections of a listener come in by
 client     one client's connection: requests in, answers out
 secure     TLS between a socket and a client's connection
 tunnel     those that clients ask for (CONNECT), and that end here
-handshakes  those that failed: counted all, told of in measure
+records    TLS records out of what was read, no more than a turn may take: PURE
+handshakes  how much of a turn they have; those that failed, told of in measure
 transfer   one exchange under way: token, connection, request, answer, and every way it can end
 asking     the request's way to the upstream, and what is kept of it for a second try
 answering  the answer's way to the client, or one of our own

@@ -1,4 +1,4 @@
-"""Handshakes that failed on one listener: counted all, and told of as often as a person can read.
+"""Handshakes on one listener: how much of a turn they have, and those that failed, counted all and told of in measure.
 
 The rule of this file: nothing fails in silence, and nobody fills the log.  A client is told of once a minute for each
 reason; what is between is counted, in the metric and in the next line.
@@ -6,6 +6,7 @@ reason; what is between is counted, in the metric and in the next line.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ QUIET_S: Final = 60.0
 """Seconds before one client's failure for one reason is told of again."""
 MOST_TOLD: Final = 100
 """Lines in that time, for all clients and reasons together."""
+MOST_S: Final = 0.005
+"""Seconds of one turn of the loop for handshakes: in one may have come a thousand, each of half a millisecond."""
 _REFUSES_OURS = frozenset(
     {
         "SSLV3_ALERT_BAD_CERTIFICATE",
@@ -69,12 +72,40 @@ WRONG_NAME = Failure(
     "it asked for a tunnel to one host, and in it for the certificate of another",
     "see its settings, and what stands between it and the proxy",
 )
+TOO_LONG = Failure(
+    "too_long",
+    "its handshake is longer than 16 KiB",
+    "have it send its own certificate and those that signed it, and no more",
+)
+OUTDATED = Failure(
+    "client_certificate",
+    "it resumed a session whose certificate has expired",
+    "give it a certificate that has not expired",
+)
+EMPTY_RECORDS = Failure(
+    "empty_records",
+    "it sent more than 32 TLS records in a row that carry nothing, such as KeyUpdate",
+    "find out what is on that machine: a client that is well does not",
+)
+UNREAD_ANSWERS = Failure(
+    "unread_answers",
+    "it had TLS answer again and again (KeyUpdate) and did not read that",
+    EMPTY_RECORDS.fix,
+)
+AFTER_END = Failure(
+    "after_end", "it went on sending after it had said that nothing follows (close_notify)", EMPTY_RECORDS.fix
+)
 _BY_REASON = {
     "CALLBACK_FAILED": WRONG_NAME,  # of the name that the client has sent (proxy.ca.authority)
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": Failure(
         "no_client_certificate",
         "it showed no certificate",
         "give it a certificate by an authority in tls.client_ca, or remove tls.client_ca",
+    ),
+    "WRONG_CURVE": Failure(
+        "client_certificate",
+        "the key of its certificate is on a curve that is not taken under TLS 1.2",
+        "give it a certificate with an RSA or P-256 key, or have it speak TLS 1.3",
     ),
 }
 
@@ -100,7 +131,7 @@ def explain_failure(error: ssl.SSLError) -> Failure:
 
 
 class Handshakes:
-    """The failures of one listener.
+    """Those of one listener.
 
     Attributes:
         failures: How many, by reason, since the start.
@@ -122,6 +153,18 @@ class Handshakes:
         self._explain = explain
         self._told_at: dict[tuple[str, str], float] = {}
         self._untold = 0
+        self._begun_at: float | None = None
+
+    def has_time(self) -> bool:
+        """Return whether a step of one may be taken in this turn; the first always, so that each brings some on."""
+        now = self._clock()
+        if self._begun_at is None:
+            self._begun_at = now
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return now - self._begun_at < MOST_S
+
+    def _end_turn(self) -> None:
+        self._begun_at = None
 
     def fail(self, client: str, failure: Failure) -> None:
         """Count a failure of the client at an address, and tell of it unless that was done a moment ago."""

@@ -4,31 +4,53 @@ Not asyncio's own: its TLS cannot close one direction, so that a refusal sent wh
 to a reset; it hides the first bytes, so that plain HTTP could not be told what to change; and a stranger would have a
 handshake.  OpenSSL works on memory here, as it does there.
 
-The rule of this file: bytes go through in the turn in which they come, nothing is kept back in either direction, so
-that pausing, counting and resetting are the socket's own.
+The rule of this file: bytes go through in the turn in which they come, in both directions, so that pausing, counting
+and resetting are the socket's own.  Only what would hold the loop up waits for the next turn, with the socket unread,
+and who sends what is for nobody is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
+import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.certificates import name_client
-from proxy.relay.handshakes import LEFT, NOT_TLS, TOO_SLOW, explain_failure
+from proxy.certificates import is_current, name_client
+from proxy.relay.handshakes import (
+    AFTER_END,
+    EMPTY_RECORDS,
+    LEFT,
+    NOT_TLS,
+    OUTDATED,
+    TOO_LONG,
+    TOO_SLOW,
+    UNREAD_ANSWERS,
+    explain_failure,
+)
+from proxy.relay.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from proxy.relay.client import ClientConnection
     from proxy.relay.handshakes import Failure, Handshakes
 
 TLS_HANDSHAKE = 0x16
 """First byte of every TLS ClientHello (RFC 8446, section 5.1)."""
-MOST_AT_ONCE = 262_144
-"""Bytes asked of OpenSSL at a time; it gives a record's, 16 KiB at most."""
+RECORD = 16_384
+"""Bytes asked of OpenSSL at a time: what one record brings at most (RFC 8446, section 5.1)."""
+LONGEST_HANDSHAKE = 16_384
+"""Bytes a client may send before its handshake is done: a chain of 50 certificates, which take 10 ms to read."""
+MOST_EMPTY = 32
+"""Records in a row that bring no bytes: OpenSSL's own limit for empty ones; a KeyUpdate comes once in gigabytes."""
+MOST_ANSWERS = 4_096
+"""Bytes that OpenSSL answers, to KeyUpdates, while the client takes nothing."""
+MOST_IGNORED = 16_384
+"""Bytes that are read and thrown away after the client's own end."""
 LINGER_S = 2.0
 """How long a client has to take the alert that says why its handshake failed."""
 
@@ -48,9 +70,26 @@ class State(Enum):
 
 
 class SecureTransport(asyncio.Transport):
-    """What a client's connection writes to; the socket's transport in all that is not bytes."""
+    """What a client's connection writes to; the socket's transport in all that is not bytes.
 
-    __slots__ = ("_context", "_has_ended", "_incoming", "_outgoing", "_raw", "_tls", "state")
+    Attributes:
+        state: How far it is.
+        answered: Bytes that OpenSSL itself has answered since the handshake.
+        has_ended: Whether our end has been sent, after which nothing that comes is looked at.
+    """
+
+    __slots__ = (
+        "_context",
+        "_incoming",
+        "_is_held",
+        "_is_paused",
+        "_outgoing",
+        "_raw",
+        "_tls",
+        "answered",
+        "has_ended",
+        "state",
+    )
 
     def __init__(self, raw: asyncio.Transport, context: ssl.SSLContext) -> None:
         """Speak over ``raw``, once something has come."""
@@ -61,11 +100,14 @@ class SecureTransport(asyncio.Transport):
         self._incoming = cast("ssl.MemoryBIO", None)
         self._outgoing = cast("ssl.MemoryBIO", None)
         self._tls = cast("ssl.SSLObject", None)
-        self._has_ended = False
+        self._is_held = False
+        self._is_paused = False
+        self.answered = 0
+        self.has_ended = False
 
     def __repr__(self) -> str:
         """Return how far it is."""
-        return f"<SecureTransport {self.state.name.lower()}{' ended' if self._has_ended else ''}>"
+        return f"<SecureTransport {self.state.name.lower()}{' ended' if self.has_ended else ''}>"
 
     # What is received.
 
@@ -91,32 +133,42 @@ class SecureTransport(asyncio.Transport):
         self.state = State.OPEN
         return True
 
-    def decrypt(self, data: Bytes) -> tuple[bytes, bool]:
+    def decrypt(self, records: Bytes) -> tuple[list[bytes], bool]:
         """Return what records bring, and whether the client has said that nothing follows.
-
-        What comes after our own end is not looked at.
 
         Raises:
             ssl.SSLError: If it is not what the client has sent.
         """
-        if self._has_ended:
-            return b"", False
-        if data:
-            self._incoming.write(data)
+        self._incoming.write(records)
         parts: list[bytes] = []
         try:
-            while part := self._tls.read(MOST_AT_ONCE):
+            while part := self._tls.read(RECORD):
                 parts.append(part)
         except ssl.SSLWantReadError:
-            return b"".join(parts), False
+            return parts, False
         finally:
+            self.answered += self._outgoing.pending
             self._send()  # an answer to KeyUpdate, or an alert
-        return b"".join(parts), True
+        return parts, True
 
     def find_client(self) -> str | None:
         """Return whose the client's certificate is; None without one."""
         der = self._tls.getpeercert(binary_form=True)
         return None if der is None else name_client(der)
+
+    def is_outdated(self, now: float) -> bool:
+        """Return whether a session was resumed whose certificate has expired, at ``now`` since the epoch.
+
+        OpenSSL verifies certificates where they are shown, which is at whole handshakes.  It keeps sessions of TLS 1.2
+        for two hours, and Python has nothing to turn that off.
+        """
+        der = self._tls.getpeercert(binary_form=True) if self._tls.session_reused else None
+        return der is not None and not is_current(der, now)
+
+    def forget(self) -> None:
+        """Let go of OpenSSL's state: it resumes no session that ends without a close_notify."""
+        self.state = State.FAILED
+        self._tls = cast("ssl.SSLObject", None)
 
     # What is sent.
 
@@ -124,7 +176,7 @@ class SecureTransport(asyncio.Transport):
         """Send bytes."""
         if self.state is State.PLAIN:
             self._raw.write(data)
-        elif self.state is State.OPEN and not self._has_ended:
+        elif self.state is State.OPEN and not self.has_ended:
             rest = memoryview(data)
             while rest:
                 rest = rest[self._tls.write(rest) :]
@@ -157,9 +209,9 @@ class SecureTransport(asyncio.Transport):
 
     def _end(self) -> None:
         """Send close_notify; the client's own is not waited for."""
-        if self.state is not State.OPEN or self._has_ended:
+        if self.state is not State.OPEN or self.has_ended:
             return
-        self._has_ended = True
+        self.has_ended = True
         with contextlib.suppress(ssl.SSLError):  # the client's own has not come, or data has in its place
             self._tls.unwrap()
         self._send()
@@ -186,11 +238,25 @@ class SecureTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Leave further bytes in the kernel."""
+        self._is_paused = True
         self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        self._raw.resume_reading()
+        """Read again, when what has been read is taken."""
+        self._is_paused = False
+        if not self._is_held:
+            self._raw.resume_reading()
+
+    def hold(self) -> None:
+        """Leave further bytes in the kernel, whatever the client's connection says, until ``release``."""
+        self._is_held = True
+        self._raw.pause_reading()
+
+    def release(self) -> None:
+        """Read again, unless the client's connection has paused that."""
+        self._is_held = False
+        if not self._is_paused and not self._raw.is_closing():
+            self._raw.resume_reading()
 
     def get_write_buffer_size(self) -> int:
         """Return the encrypted bytes that wait."""
@@ -208,10 +274,31 @@ class SecureTransport(asyncio.Transport):
 class SecureConnection(asyncio.Protocol):
     """What the socket's transport calls."""
 
-    __slots__ = ("_client", "_context", "_handshakes", "_has_ended", "_limit_s", "_raw", "_timer", "_transport")
+    __slots__ = (
+        "_allowed_answers",
+        "_client",
+        "_context",
+        "_empty",
+        "_handshakes",
+        "_has_ended",
+        "_ignored",
+        "_is_waiting",
+        "_limit_s",
+        "_raw",
+        "_records",
+        "_shaken",
+        "_timer",
+        "_transport",
+        "_wall",
+    )
 
     def __init__(
-        self, client: ClientConnection, context: ssl.SSLContext, handshakes: Handshakes, limit_s: float
+        self,
+        client: ClientConnection,
+        context: ssl.SSLContext,
+        handshakes: Handshakes,
+        limit_s: float,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Prepare.
 
@@ -220,6 +307,7 @@ class SecureConnection(asyncio.Protocol):
             context: The listener's, as it is now.
             handshakes: Is told of one that fails.
             limit_s: Seconds a handshake may take.
+            wall: Gives seconds since the epoch.
         """
         self._client = client
         self._context = context
@@ -227,8 +315,15 @@ class SecureConnection(asyncio.Protocol):
         self._limit_s = limit_s
         self._raw = cast("asyncio.Transport", None)
         self._transport = cast("SecureTransport", None)
+        self._wall = wall
+        self._records = Records()
         self._timer: asyncio.TimerHandle | None = None
         self._has_ended = False
+        self._is_waiting = False
+        self._shaken = 0
+        self._empty = 0
+        self._ignored = 0
+        self._allowed_answers = math.inf
 
     def __repr__(self) -> str:
         """Return the client, and how far it is."""
@@ -254,12 +349,14 @@ class SecureConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of the handshake, or records."""
         match self._transport.state:
-            case State.OPEN:
-                self._deliver(data)
+            case State.OPEN if self._has_ended:
+                self._ignore(len(data))
             case State.NEW if data[0] != TLS_HANDSHAKE:
                 self._take_plain(data)
-            case State.NEW | State.SHAKING:
-                self._shake(data)
+            case State.NEW | State.SHAKING | State.OPEN:
+                self._records.add(data)
+                if not self._is_waiting:
+                    self._take_records()
             case State.PLAIN:
                 self._client.data_received(data)
             case State.FAILED:
@@ -291,42 +388,104 @@ class SecureConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""
+        self._allowed_answers = self._transport.answered + MOST_ANSWERS
         self._client.pause_writing()
 
     def resume_writing(self) -> None:
         """Go on."""
+        self._allowed_answers = math.inf
         self._client.resume_writing()
 
-    def _shake(self, data: bytes) -> None:
+    def _take_records(self) -> None:
+        """Take as many records as one turn may; the next takes the rest."""
+        if self._transport.state is not State.OPEN:
+            self._shake()
+        if self._transport.state is State.OPEN:  # a request may have come with the client's last message
+            self._deliver()
+        if self._records.has_whole and not self._raw.is_closing():
+            self._is_waiting = True
+            self._transport.hold()
+            asyncio.get_running_loop().call_soon(self._take_the_rest)
+
+    def _take_the_rest(self) -> None:
+        self._is_waiting = False
+        if self._raw.is_closing():
+            return
+        self._take_records()
+        if not self._is_waiting:
+            self._transport.release()
+
+    def _shake(self) -> None:
+        """Take records of the handshake, one by one: what comes behind it is not its own."""
         if self._transport.state is State.NEW:
             self._transport.begin()
-        try:
-            if not self._transport.shake(data):
+        while self._handshakes.has_time():
+            record, _count = self._records.take(1)
+            if not record:
                 return
-        except ssl.SSLError as error:
-            self._fail(explain_failure(error))
-            return
-        self._stop_timer()
-        self._client.secured(self._transport.find_client())
-        self._deliver(b"")  # a request may have come with the client's last message
+            self._shaken += len(record)
+            if self._shaken > LONGEST_HANDSHAKE:
+                self._fail(TOO_LONG)
+                return
+            try:
+                is_done = self._transport.shake(record)
+            except ssl.SSLError as error:
+                self._fail(explain_failure(error))
+                return
+            if is_done:
+                self._begin()
+                return
 
-    def _deliver(self, data: bytes) -> None:
-        try:
-            plain, has_ended = self._transport.decrypt(data)
-        except ssl.SSLError as error:
-            self._handshakes.fail(self._client.address, explain_failure(error))
-            self._raw.abort()
+    def _begin(self) -> None:
+        """Let the client's connection have what follows the handshake."""
+        self._stop_timer()
+        if self._transport.is_outdated(self._wall()):
+            self._give_up(OUTDATED)
+        else:
+            self._client.secured(self._transport.find_client())
+
+    def _deliver(self) -> None:
+        """Take records that bring bytes, or the client's end; those that bring nothing in measure."""
+        records, count = self._records.take()
+        if not count:
             return
-        if plain or data:
-            self._client.data_received(plain)
+        if self._transport.has_ended:
+            self._client.data_received(b"")  # which says that it still sends
+            return
+        try:
+            parts, has_ended = self._transport.decrypt(records)
+        except ssl.SSLError as error:
+            self._give_up(explain_failure(error))
+            return
+        self._empty = 0 if parts else self._empty + count
+        if parts:
+            self._client.data_received(b"".join(parts))
         if has_ended:
             self._take_end()
+        elif self._empty > MOST_EMPTY:
+            self._give_up(EMPTY_RECORDS)
+        elif self._transport.answered > self._allowed_answers:
+            self._give_up(UNREAD_ANSWERS)
+
+    def _ignore(self, size: int) -> None:
+        """Throw away what comes after the client's own end (RFC 8446, section 6.1), which is not much."""
+        self._ignored += size
+        if self._ignored > MOST_IGNORED and not self._raw.is_closing():
+            self._give_up(AFTER_END)
+
+    def _give_up(self, failure: Failure) -> None:
+        """End the connection at once, and tell of it."""
+        self._records.drop()
+        self._handshakes.fail(self._client.address, failure)
+        self._transport.forget()
+        self._raw.abort()
 
     def _take_end(self) -> None:
         """Nothing follows from the client: close, unless an answer is on its way to it."""
         if self._has_ended:
             return
         self._has_ended = True
+        self._ignore(self._records.drop())
         if not self._client.eof_received():
             self._transport.close()
 
@@ -346,6 +505,7 @@ class SecureConnection(asyncio.Protocol):
     def _fail(self, failure: Failure) -> None:
         """Tell of it, and end the connection so that an alert can still arrive."""
         self._stop_timer()
+        self._records.drop()
         self._transport.state = State.FAILED
         self._handshakes.fail(self._client.address, failure)
         if not self._raw.is_closing():

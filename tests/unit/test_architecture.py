@@ -49,6 +49,7 @@ BANDS = {
         "proxy.relay.echoes",
         "proxy.relay.guard",
         "proxy.relay.rate",
+        "proxy.relay.records",
         "proxy.routing",
         "proxy.tokens.answers",
         "proxy.tokens.explain",
