@@ -26,11 +26,13 @@ class MemoryClient:
 
     Attributes:
         tls: OpenSSL's.
+        is_done: Whether the handshake is.
     """
 
     def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
         """Begin a handshake, or resume a session."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.is_done = False
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1", session=session)
 
     def shake(self, received: bytes = b"") -> bytes:
@@ -39,6 +41,7 @@ class MemoryClient:
             self._incoming.write(received)
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
+            self.is_done = True
         return self._outgoing.read()
 
     def encrypt(self, data: bytes) -> bytes:
@@ -51,11 +54,6 @@ class MemoryClient:
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         return self._outgoing.read()
-
-    def decrypt(self, received: bytes) -> bytes:
-        """Return what the server's next records bring, 16 KiB at most."""
-        self._incoming.write(received)
-        return self.tls.read(16_384)
 
 
 class Forger:

@@ -50,6 +50,8 @@ def test_many_clients_fill_no_log(handshakes, clock):
         ("UNSUPPORTED_PROTOCOL", "nothing_common", "TLS 1.2 is the least"),
         ("TLSV1_ALERT_INTERNAL_ERROR", "gave_up", "its own log"),
         ("CALLBACK_FAILED", "wrong_name", "between it and the proxy"),
+        ("NO_SUITABLE_KEY_SHARE", "nothing_common", "TLS 1.2 is the least"),
+        ("WRONG_CURVE", "client_certificate", "P-256"),
         ("BAD_EXTENSION", "other", "openssl s_client"),
     ],
 )
