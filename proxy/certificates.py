@@ -100,10 +100,8 @@ class ServerTLS:
 def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     """Read certificate, key and client authorities as they are now.
 
-    TLS 1.2 is the least; below it is nothing that a law for criminal justice data still allows.  Keys are agreed on
-    over P-256, which every client has (RFC 8446, section 9.1); else a client could choose ffdhe8192, and take a quarter
-    of a second of ours.  A client that must have a certificate shows it at every handshake of TLS 1.3; TLS 1.2 resumes
-    sessions, so that whoever uses the context asks ``is_current`` of those.
+    A client that must have a certificate shows it at every handshake of TLS 1.3; TLS 1.2 resumes sessions, so that
+    whoever uses the context asks ``is_current`` of those.
 
     Raises:
         CertificateError: If one of them cannot be used.
@@ -111,11 +109,7 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     chain = read_certificates(CERTIFICATE, tls.certificate)
     password = _read_password(tls)
     _check_key(chain, _read_key(tls, password), tls)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_ecdh_curve(KEY_GROUP)
-    context.set_alpn_protocols(["http/1.1"])
+    context = build_context()
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=password or "")
     except OSError as error:  # ssl.SSLError is one
@@ -125,6 +119,21 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     if tls.client_ca is not None:
         _ask_for_certificates(context, tls.client_ca)
     return ServerTLS(context, chain[0].subject.rfc4514_string(), find_validity(chain[0]))
+
+
+def build_context() -> ssl.SSLContext:
+    """Build what clients are spoken TLS to with; certificate and key have yet to be loaded.
+
+    TLS 1.2 is the least; below it is nothing that a law for criminal justice data still allows.  Keys are agreed on
+    over P-256, which every client has (RFC 8446, section 9.1); else a client could choose ffdhe8192, and take a quarter
+    of a second of ours.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ecdh_curve(KEY_GROUP)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def read_validity(tls: ListenerTLS) -> Validity:
@@ -151,7 +160,7 @@ def name_client(der: bytes) -> str:
 def is_current(der: bytes, now: float) -> bool:
     """Return whether a certificate is good at a moment since the epoch; one that cannot be read is not."""
     try:
-        validity = _find_validity(x509.load_der_x509_certificate(der))
+        validity = find_validity(x509.load_der_x509_certificate(der))
     except ValueError:
         return False
     return validity.not_before <= now <= validity.not_after

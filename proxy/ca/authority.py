@@ -21,7 +21,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from proxy.ca.issuing import build_leaf, from_timestamp
-from proxy.certificates import CertificateError, Validity, find_validity, read_certificates, read_file, spell_key
+from proxy.certificates import (
+    CertificateError,
+    Validity,
+    build_context,
+    find_validity,
+    read_certificates,
+    read_file,
+    spell_key,
+)
 from proxy.program import PROGRAM
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ _MAKE_ONE = f"`{PROGRAM} ca init` makes a certificate and its key"
 _OUT_OF_TIME: Final = frozenset({9, 10})
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED: told of as such, with the day."""
 _MOST_FLIGHTS = 4
-"""Of a handshake; TLS 1.3 takes two."""
+"""Of a handshake; TLS 1.3 takes two, and one more where the client has to be told of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +90,7 @@ class LocalAuthority:
 
     def _build_context(self, host: str, key: ec.EllipticCurvePrivateKey, now: float) -> ssl.SSLContext:
         leaf = build_leaf(host, key.public_key(), self.chain[0], self.key, from_timestamp(now))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols(["http/1.1"])
+        context = build_context()
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with _lend_path(b"".join((secret, *map(_write, (leaf, *self.chain))))) as path:
             context.load_cert_chain(path)

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 HEADER = 5
 """Bytes of a record's header; the last two are the length of what follows."""
-LONGEST = 16_384 + 2_048
-"""Bytes in a record at most (RFC 5246, section 6.2.3); what is said to be longer, OpenSSL refuses at the header."""
 COST = 4_096
 """What a record costs beside its bytes, in bytes that cost as much: a KeyUpdate takes 25 us, 4 KiB of a body less."""
-MOST_AT_ONCE = 262_144
-"""Cost of what is taken in one turn: some 200 KiB in large records, 64 of the smallest."""
+MOST_AT_ONCE = 344_064
+"""Cost of what is taken in one turn: a whole read (256 KiB at most) in large records, 84 of the smallest."""
 
 
 class Records:
     """What has been read from one client, and not yet been taken."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_left")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._data = b""
+        self._left = 0
 
     def __repr__(self) -> str:
         """Return how much waits."""
@@ -37,34 +36,30 @@ class Records:
         self._data = self._data + data if self._data else data
 
     def take(self, most: int = MOST_AT_ONCE) -> tuple[bytes, int]:
-        """Return whole records until they cost ``most``, one at least if there is one, and how many they are."""
-        data, end, count = self._data, 0, 0
-        while most > 0 and (size := self._measure(end)):
-            end += size
+        """Return records until they cost ``most``, and how many begin in them.
+
+        The first is returned whatever it costs; the last need not be whole, its rest comes first the next time.
+        """
+        data, end, count = self._data, self._left, 0
+        size = len(data)
+        most -= end
+        while most > 0 and end + HEADER <= size:
+            length = HEADER + (data[end + 3] << 8 | data[end + 4])
+            end += length
+            most -= length + COST
             count += 1
-            most -= size + COST
-        if not count:
-            return b"", 0
-        self._data = data[end:]
+        if end >= size:
+            self._data, self._left = b"", end - size
+            return data, count
+        self._data, self._left = data[end:], 0
         return data[:end], count
 
     @property
-    def has_whole(self) -> bool:
-        """Whether there is still one to take."""
-        return self._measure(0) > 0
+    def has_more(self) -> bool:
+        """Whether there is something to take."""
+        return len(self._data) >= HEADER or (self._left > 0 and len(self._data) > 0)
 
     def drop(self) -> int:
         """Throw away what waits; return how many bytes that were."""
         size, self._data = len(self._data), b""
         return size
-
-    def _measure(self, start: int) -> int:
-        """Return the size of the record that begins at ``start``; 0 if it is not whole yet."""
-        data = self._data
-        left = len(data) - start
-        if left < HEADER:
-            return 0
-        length = data[start + 3] << 8 | data[start + 4]
-        if length > LONGEST:
-            return left
-        return HEADER + length if left >= HEADER + length else 0

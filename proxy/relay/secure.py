@@ -147,8 +147,9 @@ class SecureTransport(asyncio.Transport):
         except ssl.SSLWantReadError:
             return parts, False
         finally:
-            self.answered += self._outgoing.pending
-            self._send()  # an answer to KeyUpdate, or an alert
+            if answer := self._outgoing.pending:  # to KeyUpdate, or an alert
+                self.answered += answer
+                self._send()
         return parts, True
 
     def find_client(self) -> str | None:
@@ -402,7 +403,7 @@ class SecureConnection(asyncio.Protocol):
             self._shake()
         if self._transport.state is State.OPEN:  # a request may have come with the client's last message
             self._deliver()
-        if self._records.has_whole and not self._raw.is_closing():
+        if self._records.has_more and not self._raw.is_closing():
             self._is_waiting = True
             self._transport.hold()
             asyncio.get_running_loop().call_soon(self._take_the_rest)
@@ -447,7 +448,7 @@ class SecureConnection(asyncio.Protocol):
     def _deliver(self) -> None:
         """Take records that bring bytes, or the client's end; those that bring nothing in measure."""
         records, count = self._records.take()
-        if not count:
+        if not records:
             return
         if self._transport.has_ended:
             self._client.data_received(b"")  # which says that it still sends
@@ -459,7 +460,7 @@ class SecureConnection(asyncio.Protocol):
             return
         self._empty = 0 if parts else self._empty + count
         if parts:
-            self._client.data_received(b"".join(parts))
+            self._client.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
         if has_ended:
             self._take_end()
         elif self._empty > MOST_EMPTY:

@@ -159,7 +159,7 @@ def open_forged(listener: Listener, authority: trustme.CA, keylog: Path) -> tupl
 
 
 async def test_small_records_are_taken_over_many_turns(listener: Listener, authority: trustme.CA, keylog: Path) -> None:
-    """Ten thousand of a byte come in one read: 64 a turn, the socket unread meanwhile, and none is lost."""
+    """Ten thousand of a byte come in one read: 84 a turn, the socket unread meanwhile, and none is lost."""
     connection, socket, behind, forger = open_forged(listener, authority, keylog)
     connection.data_received(b"".join(forger.forge(DATA, b"a") for _ in range(10_000)))
     paused = []
@@ -167,7 +167,7 @@ async def test_small_records_are_taken_over_many_turns(listener: Listener, autho
         paused.append(len(behind.received))
         await asyncio.sleep(0)
 
-    assert {len(part) for part in behind.received[:-1]} == {64}
+    assert {len(part) for part in behind.received[:-1]} == {84}
     assert sum(map(len, behind.received)) == 10_000
     assert paused == list(range(1, len(behind.received)))
 
@@ -184,7 +184,7 @@ async def test_reading_stays_paused_where_the_client_behind_has_paused_it(
     still = socket.is_paused
     transport.resume_reading()
 
-    assert [len(part) for part in behind.received] == [64, 36]
+    assert [len(part) for part in behind.received] == [84, 16]
     assert (still, socket.is_paused) == (True, False)
 
 
@@ -194,7 +194,7 @@ async def test_key_updates_end_the_connection(listener: Listener, authority: tru
     connection.data_received(b"".join(forger.update_keys() for _ in range(5_000)))
 
     assert socket.is_closed
-    assert len(socket.take()) < 64 * 40
+    assert len(socket.take()) < 84 * 40
     assert listener.handshakes.failures == {"empty_records": 1}
 
 
