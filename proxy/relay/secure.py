@@ -44,7 +44,7 @@ TLS_HANDSHAKE = 0x16
 RECORD = 16_384
 """Bytes asked of OpenSSL at a time: what one record brings at most (RFC 8446, section 5.1)."""
 LONGEST_HANDSHAKE = 16_384
-"""Bytes a client may send before its handshake is done: a chain of 50 certificates, which take 10 ms to read."""
+"""Bytes a client may send before its handshake is done: a chain of 50 certificates, which take 7 ms to read."""
 MOST_EMPTY = 32
 """Records in a row that bring no bytes: OpenSSL's own limit for empty ones; a KeyUpdate comes once in gigabytes."""
 MOST_ANSWERS = 4_096

@@ -153,7 +153,7 @@ async def test_bytes_after_close_notify_are_not_kept(
 async def test_costly_key_exchange_is_not_to_be_had(
     in_front_of: Any, pair: dict[str, str], authority: trustme.CA, group: str
 ) -> None:
-    """A client cannot choose the group in which our side computes for a quarter of a second."""
+    """A client cannot choose the group in which our side computes for a tenth of a second."""
     async with in_front_of(listener=listening(pair)) as proxy:
         tls = build_client_tls(authority)
         tls.set_ecdh_curve(group)
