@@ -25,7 +25,7 @@ QUIET_S: Final = 60.0
 MOST_TOLD: Final = 100
 """Lines in that time, for all clients and reasons together."""
 MOST_S: Final = 0.005
-"""Seconds of one turn of the loop for handshakes: in one may have come a thousand, each of half a millisecond."""
+"""Seconds of one turn of the loop for them, and for many records at once: a thousand may come in one turn."""
 _REFUSES_OURS = frozenset(
     {
         "SSLV3_ALERT_BAD_CERTIFICATE",
@@ -161,7 +161,7 @@ class Handshakes:
         self._begun_at: float | None = None
 
     def has_time(self) -> bool:
-        """Return whether a step of one may be taken in this turn; the first always, so that each brings some on."""
+        """Return whether a costly step may be taken in this turn; the first always, so that each brings some on."""
         now = self._clock()
         if self._begun_at is None:
             self._begun_at = now

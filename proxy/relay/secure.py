@@ -31,7 +31,7 @@ from proxy.relay.handshakes import (
     UNREAD_ANSWERS,
     explain_failure,
 )
-from proxy.relay.records import Records
+from proxy.relay.records import MOST_AT_ONCE, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -447,7 +447,8 @@ class SecureConnection(asyncio.Protocol):
 
     def _deliver(self) -> None:
         """Take records that bring bytes, or the client's end; those that bring nothing in measure."""
-        records, count = self._records.take()
+        has_time = self._handshakes.has_time()
+        records, count = self._records.take(MOST_AT_ONCE if has_time else 1)  # most requests are one record
         if not records:
             return
         if self._transport.has_ended:

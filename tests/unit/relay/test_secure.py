@@ -264,6 +264,25 @@ async def test_handshakes_have_a_part_of_a_turn(pair: dict[str, str], authority:
     assert not any(socket.is_paused for _, socket, _ in accepted[:9])
 
 
+async def test_many_connections_share_a_part_of_a_turn(
+    pair: dict[str, str], authority: trustme.CA, keylog: Path
+) -> None:
+    """When it is used up, each takes a record a turn, as most requests are, and none waits for nothing."""
+    now = 0.0
+    listener = await build(pair, lambda: now)
+    opened = [open_forged(listener, authority, keylog) for _ in range(3)]
+    await asyncio.sleep(0)  # which begins another turn
+    for connection, _, _, forger in opened:
+        connection.data_received(b"".join(forger.forge(DATA, b"a") for _ in range(10)))
+        now += 2 * MOST_S
+    received = [[len(part) for part in behind.received] for _, _, behind, _ in opened]
+    await asyncio.sleep(0)
+
+    assert received == [[10], [1], [1]]
+    assert [sum(map(len, behind.received)) for _, _, behind, _ in opened] == [10, 10, 10]
+    assert not any(socket.is_paused for _, socket, _, _ in opened)
+
+
 async def test_handshake_that_goes_on_and_on_is_ended(
     pair: dict[str, str], tmp_path: Path, authority: trustme.CA
 ) -> None:
