@@ -209,7 +209,10 @@ class Transfer:
         if self._admitted.source.current() is not self._token:
             await self._renew_token(connection)
             attempt.fingerprint = self._token.fingerprint
-        self._send(connection)
+        if connection.is_closed:
+            self.answer_failed(UpstreamClosed("the upstream closed the connection before the request was sent"))
+        else:
+            self._send(connection)
 
     async def _renew_token(self, connection: UpstreamConnection) -> None:
         """Take the token of now; one without a life serves whoever waited for it, and cannot be had again."""
@@ -242,9 +245,6 @@ class Transfer:
 
     def _send(self, connection: UpstreamConnection) -> None:
         """Send the head and what there is of the body."""
-        if connection.is_closed:
-            self.answer_failed(UpstreamClosed("the upstream closed the connection before the request was sent"))
-            return
         exchange, token, route, asking = self.exchange, self._token, self._admitted.route, self._asking
         path, authorization = self._admitted.path, token.authorization if route.token_parameter is None else None
         if route.token_parameter is not None:

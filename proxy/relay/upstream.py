@@ -320,7 +320,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _let_go(self) -> None:
         """Go back to the pool, or close, once the answer is whole or thrown away."""
         self._body = None
-        self.resume_reading()
+        self._wire.resume_reading()
         has_unsent = self._wire.has_unsent
         if self._may_reuse and self._request_done and not has_unsent and not self._transport.is_closing():
             self._keeper.put_back(self)
