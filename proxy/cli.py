@@ -243,7 +243,14 @@ def _add_traffic(parser: argparse.ArgumentParser) -> None:
     add = verify.add_argument
     add("files", metavar="FILE", nargs="*", type=Path, help="of the log (default: all of the log that --config names)")
     add("--config", metavar="FILE", type=Path, help="TOML file that the proxy runs with: names the key, and the log")
-    add("--key-file", metavar="FILE", action="append", type=Path, default=[], help="a key; may be given again")
+    add(
+        "--key-file",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=[],
+        help="a key; more than one: in the order of use",
+    )
 
 
 def _add_ca(parser: argparse.ArgumentParser) -> None:

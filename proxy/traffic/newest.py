@@ -1,23 +1,28 @@
 """Where a sealed log stands: the end of its file, and what is kept beside it.
 
 The rule of this file: the log's own end says what to go on from, and the small file beside it what must not be gone.
-That one is written at most once a second, and never read for anything else; it is of the same mode as the log.
+That one is written at most once a second, and is gone on from only if the file that it speaks of is elsewhere; it is of
+the same mode as the log.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from proxy.traffic.rotate import SAFE, find_rotated, open_to_read
-from proxy.traffic.seal import Torn, measure_torn, parse_sealed
+from proxy.traffic.seal import MOST_SEAL_BYTES, TornLines, find_last_seal, parse_claim, parse_sealed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from typing import BinaryIO
 
-    from proxy.traffic.seal import Mark, SealKey
+    from proxy.traffic.seal import Mark, SealedLine, SealKey
 
 MODE = 0o600
 MOST_BYTES = 4096
@@ -25,6 +30,10 @@ MOST_BYTES = 4096
 STEP_BYTES = 65_536
 MOST_LINE_BYTES = 64 * 1024 * 1024
 """More than a line has; what is longer is none of ours."""
+FIRST_LINES = 100
+"""Of a file, one of which is sealed: each start that was killed within its first line has left a torn one."""
+MOST_TORN_FILES = 8
+"""Put aside with nothing in them but torn lines, one behind the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +42,15 @@ class End:
 
     Attributes:
         mark: Of its last sealed line; None: there is none.
-        torn: What stands behind that line; None: nothing.
+        newest: What was kept beside it with this key; None: nothing.
+        torn: All that stands behind that line.
+        is_gone: Whether the file with that line is elsewhere, and may have more lines.
     """
 
     mark: Mark | None
-    torn: Torn | None = None
+    newest: Mark | None
+    torn: TornLines = field(default_factory=TornLines)
+    is_gone: bool = False
 
 
 def newest_path(path: Path) -> Path:
@@ -72,37 +85,110 @@ def write_newest(path: Path, key: SealKey, mark: Mark) -> None:
     fresh.replace(place)
 
 
-def find_end(path: Path) -> End:
-    """Return how a log ends: its file, or, if that is empty, the one put aside last."""
-    lines = _read_last_lines(path)
-    for torn in (None, *(measure_torn(line) for line in lines[-1:])):
-        kept = lines if torn is None else lines[:-1]
-        if kept and (sealed := parse_sealed(kept[-1])) is not None:
-            return End(sealed.mark, torn)
-    # A file of one line that is not sealed: its first record was torn.
-    torn = measure_torn(lines[0]) if len(lines) == 1 else None
-    for aside in find_rotated(path)[-1:] if len(lines) <= 1 else ():
-        before = _read_last_lines(aside)
-        if before and (sealed := parse_sealed(before[-1])) is not None:
-            return End(sealed.mark, torn)
-    return End(None, torn)
+def find_end(path: Path, key: SealKey) -> End:
+    """Return how a log ends.
+
+    Its own file says so; if nothing in that is sealed yet, those put aside do; if what is kept beside the log is newer
+    than these, that does: the file that it speaks of is elsewhere then.
+    """
+    newest = read_newest(path, key)
+    here = _find_seal(path)
+    if here is not None:
+        return End(here[0], newest, _measure([(path, here[1])]))
+    behind: list[tuple[Path, int]] = []
+    mark = _find_aside(path, behind)
+    kept = newest or (_read_claim(path) if mark is None else None)
+    if kept is not None and (mark is None or kept.number > mark.number):
+        return End(kept, newest, _measure([(path, 0)]), is_gone=True)
+    return End(mark, newest) if mark is None else End(mark, newest, _measure([*behind, (path, 0)]))
 
 
-def _read_last_lines(path: Path) -> list[bytes]:
-    """Return the last two lines of a file, or as many as there are; the last may lack its line feed."""
+def read_first_number(file: BinaryIO, is_true: Callable[[bytes, SealedLine], bool]) -> int:
+    """Return the number of the first sealed line of a file; 0: none is among its first lines.
+
+    Args:
+        file: Read from where it stands.
+        is_true: Whether that line counts.
+    """
+    size = 0
+    for _ in range(FIRST_LINES):
+        line = file.readline(MOST_LINE_BYTES)
+        size += len(line)
+        if not line or size >= MOST_LINE_BYTES:
+            break
+        if (sealed := parse_sealed(line)) is not None:
+            return sealed.mark.number if is_true(line, sealed) else 0
+    return 0
+
+
+def sort_by_numbers(numbered: Iterable[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    """Put files in the order in which they were written, which no clock tells.
+
+    Args:
+        numbered: Each with the number of its first sealed line; one that has none (0) stays behind the one before it.
+
+    Returns:
+        Each with the number that it goes by.
+    """
+    latest = 0
+    order = []
+    for number, path in numbered:
+        latest = number or latest
+        order.append((latest, path))
+    return sorted(order, key=itemgetter(0))
+
+
+def _find_aside(path: Path, behind: list[tuple[Path, int]]) -> Mark | None:
+    """Return the mark of the last sealed line in files put aside; None: there is none.
+
+    Args:
+        path: Of the log.
+        behind: Gets the files from that line on, the oldest first, each with the place where what is torn begins.
+    """
+    numbered = []
+    for aside in find_rotated(path):
+        # What cannot be read is none of ours: whoever put it there must not keep the proxy from starting.
+        with suppress(OSError), open_to_read(aside) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                numbered.append((read_first_number(file, lambda _line, _sealed: True), aside))
+    for _, aside in reversed(sort_by_numbers(numbered)[-MOST_TORN_FILES:]):
+        found = _find_seal(aside)
+        behind.insert(0, (aside, 0 if found is None else found[1]))
+        if found is not None:
+            return found[0]
+    return None
+
+
+def _find_seal(path: Path) -> tuple[Mark, int] | None:
+    """Return the mark of the last sealed line of a file, and where that line ends; None: there is none."""
     with open_to_read(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        tail = _read_tail(file, size)
-    lines = tail.split(b"\n")
-    whole = [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-    return whole[-2:]
+        size = position = file.seek(0, os.SEEK_END)
+        after = b""
+        while position > max(0, size - MOST_LINE_BYTES):
+            step = min(STEP_BYTES, position)
+            position -= step
+            file.seek(position)
+            part = file.read(step) + after
+            if (found := find_last_seal(part)) is not None:
+                return found[0], position + found[1]
+            # A seal may lie across two steps.
+            after = part[:MOST_SEAL_BYTES]
+    return None
 
 
-def _read_tail(file: BinaryIO, size: int) -> bytes:
-    """Read backwards until the tail has two whole lines, and the line feed before them, in it."""
-    tail = b""
-    while len(tail) < min(size, MOST_LINE_BYTES) and tail.count(b"\n", 0, -1) < 2:  # noqa: PLR2004
-        step = min(max(STEP_BYTES, len(tail)), size - len(tail))
-        file.seek(size - len(tail) - step)
-        tail = file.read(step) + tail
-    return tail
+def _measure(behind: Iterable[tuple[Path, int]]) -> TornLines:
+    """Return the lines of files, each from a place on."""
+    torn = TornLines()
+    for path, offset in behind:
+        with open_to_read(path) as file:
+            file.seek(offset)
+            while line := file.readline(MOST_LINE_BYTES):
+                torn.add(line)
+    return torn
+
+
+def _read_claim(path: Path) -> Mark | None:
+    """Return what is kept beside a log, whichever key has sealed it; a lie is no line of the log, and shows."""
+    with suppress(OSError), open_to_read(newest_path(path)) as file:
+        return parse_claim(file.read(MOST_BYTES))
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,35 +22,38 @@ TAIL_BYTES = 4096
 """More than a ``log.stopped`` record has."""
 HEAD_BYTES = 64
 
+MOST_SET_BACK = timedelta(days=2)
+"""By which names follow a clock that was set back: more than a wrong zone or a wrong day."""
+PACKED = ".gz"
+"""What a program adds to the name of a file that it has packed."""
+
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
 _SUFFIX = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\Z", re.ASCII)
+_STEP = timedelta(microseconds=1)
 _FIRST_MOMENT = re.compile(rb'\{"ts":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z"')
 
 
 def rotated_path(path: Path, at: float) -> Path:
     """Return the name for a file put aside at ``at``, in seconds since the epoch: the moment in UTC, to sort by.
 
-    A name that is taken, after a step of the clock, is passed over: no file ever replaces another.
+    After the clock was set back, it is the moment behind that of the newest file already aside, packed or not, so that
+    names sort in the order of writing.  One that is days ahead of the clock is passed over: names would not be true
+    until then, and the files not expire.  No file ever replaces another.
     """
     microseconds = int(at * 1_000_000)
-    while True:
-        moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
-        aside = path.with_name(f"{path.name}.{moment.strftime(_FORMAT)}")
-        if not aside.exists():
-            return aside
-        microseconds += 1
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    names = (other.name.removesuffix(PACKED) for other in path.parent.iterdir())
+    taken = [found for name, found in filter(None, map(_parse, names)) if name == path.name]
+    moment = max([moment, *(one + _STEP for one in taken if moment <= one < moment + MOST_SET_BACK)])
+    while (aside := path.with_name(f"{path.name}.{moment.strftime(_FORMAT)}")).exists():
+        moment += _STEP
+    return aside
 
 
 def parse_rotated(name: str) -> tuple[str, float] | None:
     """Return the name of the log that a file was put aside for, and when; None if it was not."""
-    match = _SUFFIX.search(name)
-    if match is None:
-        return None
-    try:
-        moment = datetime.strptime(match[1], _FORMAT).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return name.removesuffix(match[0]), moment.timestamp()
+    found = _parse(name)
+    return None if found is None else (found[0], found[1].timestamp())
 
 
 def find_rotated(path: Path) -> list[Path]:
@@ -59,17 +62,37 @@ def find_rotated(path: Path) -> list[Path]:
     return [other for other in others if (parsed := parse_rotated(other.name)) and parsed[0] == path.name]
 
 
-def find_expired(path: Path, before: float) -> Iterator[Path]:
-    """Yield the files put aside for ``path`` before ``before``."""
-    for other in find_rotated(path):
+def find_expired(path: Path, now: float, retain_s: float, most_gap_s: float) -> Iterator[Path]:
+    """Yield the files put aside for ``path`` more than ``retain_s`` before ``now``, the newest first.
+
+    A log that is written to has a file put aside at intervals that are known.  What is more between two files is a step
+    of the clock, or a time in which the proxy stood still: it makes none of them older than ``most_gap_s``, or a clock
+    that is years ahead would have the whole log removed.
+    """
+    age_s, later = 0.0, now
+    for other in reversed(find_rotated(path)):
         parsed = parse_rotated(other.name)
-        if parsed is not None and parsed[1] < before:
-            yield other
+        if parsed is not None:
+            age_s += min(max(0.0, later - parsed[1]), most_gap_s)
+            later = min(later, parsed[1])
+            if age_s > retain_s:
+                yield other
 
 
 def open_to_read(path: Path) -> BinaryIO:
     """Open a file as the sink does: no link is followed, and nothing is waited for."""
     return os.fdopen(os.open(path, os.O_RDONLY | SAFE), "rb")
+
+
+def _parse(name: str) -> tuple[str, datetime] | None:
+    match = _SUFFIX.search(name)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match[1], _FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return name.removesuffix(match[0]), moment
 
 
 def read_first_moment(path: Path) -> float | None:

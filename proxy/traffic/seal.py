@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections import deque
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -17,17 +18,25 @@ from typing import Any
 import orjson
 
 SEALED = "log.sealed"
+STARTED = "started"
+NEW_FILE = "new_file"
+FILE_GONE = "file_gone"
 DIGEST = "sha256"
 DIGEST_DIGITS = 64
 FINGERPRINT_DIGITS = 12
 MOST_SEAL_BYTES = 100
 """More than a seal has: its name, a number of up to 18 digits, the hash."""
 
+MOST_UNSEEN = 100_000
+"""Lines that a file which is gone may have behind the newest mark that was kept: more than are written in a second."""
+
 _LINES = b"rapidsos-proxy traffic log 1: lines"
 _NEWEST = b"rapidsos-proxy traffic log 1: newest"
 _FINGERPRINT = b"rapidsos-proxy traffic log 1: fingerprint"
 _MARK = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", re.ASCII)
-_SEAL = re.compile(rb',"seal":"([1-9][0-9]{0,17}):([0-9a-f]{64})"\}\n\Z')
+_FINGERPRINT_TEXT = re.compile(r"[0-9a-f]{12}", re.ASCII)
+_ANY_SEAL = re.compile(rb',"seal":"([1-9][0-9]{0,17}):([0-9a-f]{64})"\}\n')
+_SEAL = re.compile(_ANY_SEAL.pattern + rb"\Z")
 _OPENING = re.compile(rb'\{"ts":"[^"]{1,40}","event":"log\.sealed",')
 _HASH_AND_END = len(b'"}\n') + DIGEST_DIGITS
 
@@ -64,7 +73,7 @@ class SealedLine:
 
 @dataclass(frozen=True, slots=True)
 class Torn:
-    """The beginning of a line whose end was never written.
+    """Beginnings of lines whose ends were never written: see ``TornLines``.
 
     Attributes:
         size: Bytes.
@@ -75,15 +84,44 @@ class Torn:
     digest: str
 
 
+class TornLines:
+    """Measures all that stands behind a sealed line, over files, up to where a writer begins.
+
+    The line feed that ends the last of them does not count: it is put there when the file is opened again, or never.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._hash = sha256()
+        self._size = 0
+        self._is_empty = True
+
+    def __repr__(self) -> str:
+        """Show how much there is."""
+        return f"<TornLines {self._size} bytes>"
+
+    def add(self, line: bytes) -> None:
+        """Take one more, with its line feed or without."""
+        text = line.removesuffix(b"\n") if self._is_empty else b"\n" + line.removesuffix(b"\n")
+        self._hash.update(text)
+        self._size += len(text)
+        self._is_empty = False
+
+    def measure(self) -> Torn | None:
+        """Return what tells them from any others; None: there are none."""
+        return None if self._is_empty else Torn(self._size, self._hash.hexdigest())
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a writer says where it begins.
 
     Attributes:
-        reason: ``started`` (the proxy), or ``new_file``.
+        reason: ``started`` (the proxy), ``new_file``, or ``file_gone``: it was started, and the file that ``previous``
+            stands in was elsewhere, so that more lines may be behind that one; as many numbers are left free.
         key: Fingerprint of the key that seals from here on.
         previous: The line that it goes on from; None: there is none, the chain begins.
-        torn: What stands between that line and this one; None: nothing.
+        torn: All that stands between that line and this one; None: nothing.
         missing: Lines that had been written after ``previous`` and were gone at the start; None: nobody knows.
     """
 
@@ -92,6 +130,11 @@ class Opening:
     previous: Mark | None
     torn: Torn | None = None
     missing: int | None = 0
+
+    @property
+    def passed_over(self) -> int:
+        """How many numbers are left out before it, beside those of ``missing`` lines."""
+        return MOST_UNSEEN if self.reason == FILE_GONE else 0
 
 
 class SealKey:
@@ -161,10 +204,19 @@ def parse_sealed(line: bytes) -> SealedLine | None:
     return SealedLine(Mark(int(match[1]), match[2]), line[:-_HASH_AND_END], _OPENING.match(line) is not None)
 
 
-def measure_torn(line: bytes) -> Torn:
-    """Return what tells a torn line from any other; the line feed that was put behind it later does not count."""
-    text = line.removesuffix(b"\n")
-    return Torn(len(text), sha256(text).hexdigest())
+def find_last_seal(data: bytes) -> tuple[Mark, int] | None:
+    """Return the mark of the last sealed line that ends within ``data``, and where it ends; None if none does."""
+    newest = deque(_ANY_SEAL.finditer(data), maxlen=1)
+    return (Mark(int(newest[0][1]), newest[0][2]), newest[0].end()) if newest else None
+
+
+def parse_claim(data: bytes) -> Mark | None:
+    """Return what ``build_newest`` was given, with any key, unproved: a place to go on from, and no more."""
+    match _parse_object(data):
+        case {"newest": str(text)}:
+            return parse_mark(text)
+        case _:
+            return None
 
 
 def build_opening(at: str, opening: Opening) -> bytes:
@@ -194,7 +246,7 @@ def parse_opening(line: bytes) -> Opening | None:
             "missing": int() | None as missing,
         }:
             mark = None if previous is None else parse_mark(previous)
-            if (previous is None) == (mark is None):
+            if (previous is None) == (mark is None) and _FINGERPRINT_TEXT.fullmatch(key):
                 return Opening(reason, key, mark, _parse_torn(torn), missing)
         case _:
             pass

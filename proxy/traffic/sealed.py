@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.disk import find_fix
-from proxy.traffic.newest import find_end, read_newest, write_newest
+from proxy.traffic.newest import find_end, write_newest
 from proxy.traffic.record import Timestamps
-from proxy.traffic.seal import START, Opening, build_opening, measure_torn, parse_sealed
+from proxy.traffic.seal import FILE_GONE, NEW_FILE, START, STARTED, Opening, TornLines, build_opening, parse_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,10 @@ CUT = "lines that were written are gone from the end of the log: cut off, or nev
 CUT_FIX = "find out which: `rapidsos-proxy traffic verify` names the place; the seals go on behind it"
 UNKNOWN = "whether lines were cut off from the end of the log before this start cannot be told"
 UNKNOWN_FIX = "find out who removed or changed the file .NAME.seal beside the log, unless the key was changed"
+GONE = (
+    "the file that the log last went on in is not where it was; the seals go on behind the newest line that is known of"
+)
+GONE_FIX = "keep that file with the log: without it, `rapidsos-proxy traffic verify` finds its lines missing"
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +62,8 @@ class SealedSink:
         self._timestamps = Timestamps()
         self._mark: Mark | None = None
         self._opening: Opening | None = None
+        # What stands behind the mark, for the opening that is not written yet.
+        self._torn = TornLines()
         # Sealed lines from the one on that is being written, and how much of them is.
         self._sealed = b""
         self._done = 0
@@ -84,23 +90,25 @@ class SealedSink:
         ending = self._sink.open()
         if ending == "stream":
             raise OSError(errno.ESPIPE, NO_FILE)
-        end = find_end(self._path)
-        newest = read_newest(self._path, self._key)
-        self._mark, self._kept = end.mark or newest, newest
-        begins = self._mark is None
-        missing = 0 if begins else self._count_missing(self._mark, newest)
-        torn = None if begins else end.torn
-        self._opening = Opening("started", self._key.fingerprint, self._mark, torn, missing)
+        end = find_end(self._path, self._key)
+        self._mark, self._kept, self._torn = end.mark, end.newest, end.torn
+        missing = 0 if end.mark is None else self._count_missing(end.mark, end.newest)
+        reason = STARTED
+        if end.is_gone:
+            reason = FILE_GONE
+            log.warning("log.file_gone", path=self.path, after=str(end.mark), meaning=GONE, fix=GONE_FIX)
+        self._opening = Opening(reason, self._key.fingerprint, end.mark, end.torn.measure(), missing)
         return ending
 
     def prepare(self, size: int) -> bool:
         """Follow the file; each one begins with what its first line goes on from."""
         if not self._sink.prepare(size):
             return False
-        torn = measure_torn(self._sealed[: self._done]) if self._done else None
+        if self._done:
+            self._torn.add(self._sealed[: self._done])
         # One that is not written yet says what it has to, also in another file than it was meant for.
-        opening = self._opening or Opening("new_file", self._key.fingerprint, self._mark)
-        self._opening = opening if torn is None else replace(opening, torn=torn)
+        opening = self._opening or Opening(NEW_FILE, self._key.fingerprint, self._mark)
+        self._opening = replace(opening, torn=self._torn.measure())
         self._sealed, self._done, self._lines_ahead = b"", 0, 0
         self._keep()
         return True
@@ -140,7 +148,8 @@ class SealedSink:
         sealed = []
         if self._opening is not None:
             record = build_opening(self._timestamps.build(self._wall()), self._opening)
-            line, mark = self._key.seal(record, mark, missing=self._opening.missing or 0)
+            missing = (self._opening.missing or 0) + self._opening.passed_over
+            line, mark = self._key.seal(record, mark, missing=missing)
             sealed.append(line)
         self._lines_ahead = len(sealed)
         for text in data.split(b"\n")[:-1]:
@@ -152,12 +161,13 @@ class SealedSink:
         """Take note that the sealed lines before ``end`` are in the file."""
         last = parse_sealed(self._sealed[self._sealed.rfind(b"\n", 0, end - 1) + 1 : end])
         self._mark = last.mark if last is not None else self._mark
-        self._opening, self._lines_ahead = None, 0
+        if self._opening is not None:
+            self._opening, self._lines_ahead, self._torn = None, 0, TornLines()
         self._sealed, self._done = self._sealed[end:], self._done - end
 
-    def _count_missing(self, mark: Mark | None, newest: Mark | None) -> int | None:
+    def _count_missing(self, mark: Mark, newest: Mark | None) -> int | None:
         """Return how many lines were written after the one that the log ends with; None if nothing tells."""
-        if newest is None or mark is None:
+        if newest is None:
             log.warning("log.newest_unknown", path=self.path, meaning=UNKNOWN, fix=UNKNOWN_FIX)
             return None
         missing = max(0, newest.number - mark.number)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MODE = 0o600
 RETRY_ROTATION_S = 60.0
 """After a rotation that failed; the file grows until then."""
+GAPS = 2
+"""Ages of rotation that two files put aside one after the other lie apart at most, while the log is written to."""
 READY_WAIT_MS = 250
 STDOUT = 1
 
@@ -112,7 +114,7 @@ class FileSink:
             path: Its directory must exist.
             max_bytes: Size at which the file is put aside.
             max_age_s: Age of its first record at which it is.
-            retain_s: Age since rotation at which a file that was put aside is removed.
+            retain_s: Age since rotation at which a file that was put aside is removed: see ``rotate.find_expired``.
             wall: Seconds since the epoch.
         """
         self._path = path
@@ -251,7 +253,7 @@ class FileSink:
     def _remove_expired(self) -> None:
         retain = build_age(self._retain_s)
         try:
-            for path in find_expired(self._path, self._wall() - self._retain_s):
+            for path in find_expired(self._path, self._wall(), self._retain_s, GAPS * self._max_age_s):
                 path.unlink(missing_ok=True)
                 reason = f"it was put aside more than {retain} ago, which is traffic_log.retain"
                 log.info("log.removed", path=str(path), reason=reason)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
@@ -9,7 +10,7 @@ from proxy.audit.command import verify
 from proxy.audit.progress import Progress
 from proxy.errors import ConfigError
 from proxy.traffic.newest import newest_path, write_newest
-from proxy.traffic.seal import START, Mark, Opening, SealKey, build_opening
+from proxy.traffic.seal import START, Mark, Opening, SealKey, build_opening, parse_sealed
 
 KEY = "0f" * 32
 AT = "2026-11-24T09:05:35.914Z"
@@ -116,6 +117,83 @@ def test_a_file_put_aside_alone_holds_and_proves_no_end(run):
     assert code == 0
     assert "Every line holds: 4 sealed lines, 1 to 4, in 1 file." in told
     assert "lines that were cut off from its end are not missed" in told
+
+
+def test_a_pipe_among_the_files_is_told_and_not_waited_for(run, site):
+    """Whoever verifies at night must not be held by it."""
+    os.mkfifo(site / "traffic.jsonl.20261124T100000.000000Z")
+    code, told = run()
+
+    assert code == 1
+    assert "traffic.jsonl.20261124T100000.000000Z:1\n  it is a directory, a link or a pipe" in told
+
+
+def test_nothing_in_the_log_or_in_a_name_makes_a_line_of_the_answer(run, site):
+    """A forger would have it say that all is well."""
+    spoofed = Opening("started", "x)\nEvery line holds: 7 sealed lines", None)
+    line, _ = SealKey(bytes(32)).seal(build_opening(AT, spoofed), START)
+    with (site / "traffic.jsonl").open("ab") as file:
+        file.write(line)
+    in_log = run()
+    name = "traffic.jsonl\nEvery line holds: 7 sealed lines"
+    (site / name).write_bytes(line)
+    in_name = run(name)
+
+    for code, told in (in_log, in_name):
+        assert code == 1
+        assert "\nEvery line holds" not in told
+    assert "traffic.jsonl\\u000aEvery line holds" in in_name[1]
+
+
+def go_on(site, key, first, count):
+    """Write a start of the proxy with another key, and records; nothing beside the log."""
+    with (site / "traffic.jsonl").open("ab") as file:
+        mark = first
+        lines = [build_opening(AT, Opening("started", key.fingerprint, mark, missing=None))]
+        for line in [*lines, *[b'{"event":"exchange.closed"}\n'] * count]:
+            sealed, mark = key.seal(line, mark)
+            file.write(sealed)
+    return mark
+
+
+def test_the_key_was_changed(run, site):
+    """Both are given in the order of their use, with the configuration's as the newest; its alone proves the end."""
+    (site / "old.key").write_text(KEY)
+    (site / "seal.key").write_text("aa" * 32)
+    path, new = site / "traffic.jsonl", SealKey(bytes.fromhex("aa" * 32))
+    end = parse_sealed(path.read_bytes().splitlines(keepends=True)[-1]).mark
+    too_early = run(keys=["old.key"])
+    mark = go_on(site, new, end, 2)
+    write_newest(path, new, mark)
+
+    assert too_early[0] == 1
+    assert "start the proxy with the newest key, if it was not yet" in too_early[1]
+    assert run(keys=["old.key"])[0] == 0
+    assert run("traffic.jsonl", ASIDE, config=None, keys=["old.key", "seal.key"])[0] == 0
+    wrong = run("traffic.jsonl", ASIDE, config=None, keys=["seal.key", "old.key"])
+    assert wrong[0] == 1
+    assert "give the keys in the order of their use" in wrong[1]
+
+
+def test_what_is_forged_with_an_old_key_is_found(run, site):
+    """In the place of what the new one has sealed, up to a later line than that; also what is kept beside the log."""
+    (site / "old.key").write_text(KEY)
+    (site / "seal.key").write_text("aa" * 32)
+    path, old, new = site / "traffic.jsonl", SealKey(bytes.fromhex(KEY)), SealKey(bytes.fromhex("aa" * 32))
+    before = path.read_bytes()
+    end = parse_sealed(before.splitlines(keepends=True)[-1]).mark
+    write_newest(path, new, go_on(site, new, end, 2))
+    path.write_bytes(before)
+    mark = go_on(site, old, end, 5)
+    forged = run(keys=["old.key"])
+    write_newest(path, old, mark)
+    forged_beside = run(keys=["old.key"])
+    archived = run(ASIDE, keys=["old.key"])
+
+    assert forged[0] == forged_beside[0] == 1
+    assert "it is not the line that was written here last" in forged[1]
+    assert archived[0] == 0
+    assert f"the end is sealed with an older key ({old.fingerprint})" in archived[1]
 
 
 def test_a_log_without_a_seal_is_broken(run, site):

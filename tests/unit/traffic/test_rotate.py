@@ -4,6 +4,7 @@ import pytest
 
 from proxy.traffic.rotate import find_expired, read_ending, read_first_moment, rotated_path
 
+DAY_S = 86_400.0
 AT = 1_795_507_800.25
 """2026-11-24T08:10:00.25Z."""
 
@@ -16,11 +17,33 @@ def test_a_file_put_aside_is_named_for_the_moment(tmp_path):
 
 
 def test_no_file_replaces_another(tmp_path):
-    """The clock may be set back."""
+    """Nor one that somebody has packed since."""
     path = tmp_path / "traffic.jsonl"
     rotated_path(path, AT).touch()
+    rotated_path(path, AT).with_name("traffic.jsonl.20261124T081000.250001Z.gz").touch()
 
-    assert rotated_path(path, AT) == tmp_path / "traffic.jsonl.20261124T081000.250001Z"
+    assert rotated_path(path, AT) == tmp_path / "traffic.jsonl.20261124T081000.250002Z"
+
+
+def test_names_sort_in_the_order_of_writing_after_the_clock_was_set_back(tmp_path):
+    """By an hour, or by the day that it was wrong."""
+    path = tmp_path / "traffic.jsonl"
+    names = []
+    for at in (AT, AT - 3600, AT - 86_400, AT + 1):
+        names.append(rotated_path(path, at))
+        names[-1].touch()
+
+    assert names == sorted(names)
+    assert names[2].name == "traffic.jsonl.20261124T081000.250002Z"
+
+
+@pytest.mark.parametrize("far", ["20361124T081000.250000Z", "99991231T235959.999999Z"])
+def test_a_name_that_is_years_ahead_leads_no_other_astray(tmp_path, far):
+    """A clock without a battery, or somebody's joke: those that follow have their own moment, by which they expire."""
+    path = tmp_path / "traffic.jsonl"
+    path.with_name(f"{path.name}.{far}").touch()
+
+    assert rotated_path(path, AT) == tmp_path / "traffic.jsonl.20261124T081000.250000Z"
 
 
 def test_expired_files_are_those_put_aside_before(tmp_path):
@@ -36,7 +59,31 @@ def test_expired_files_are_those_put_aside_before(tmp_path):
     for file in (path, old, young, *others):
         file.touch()
 
-    assert list(find_expired(path, AT)) == [old]
+    assert list(find_expired(path, AT + 10, 10, DAY_S)) == [old]
+
+
+@pytest.mark.parametrize("step_s", [401 * DAY_S, 20_000 * DAY_S])
+def test_a_clock_that_is_set_ahead_makes_no_file_old(tmp_path, step_s):
+    """It would take the whole log away; what was at its end by then may go."""
+    path = tmp_path / "traffic.jsonl"
+    for day in range(400):
+        rotated_path(path, AT + day * DAY_S).touch()
+
+    now = AT + 400 * DAY_S
+    assert list(find_expired(path, now, 400 * DAY_S, 2 * DAY_S)) == []
+    assert len(list(find_expired(path, now + step_s, 400 * DAY_S, 2 * DAY_S))) == 1
+
+
+def test_files_from_a_time_when_the_clock_was_ahead_let_the_others_expire(tmp_path):
+    """They stay until then themselves, and make no other file older."""
+    path = tmp_path / "traffic.jsonl"
+    old, young, ahead = (
+        path.with_name(f"{path.name}.{at}.000000Z") for at in ("20261101T000000", "20261115T000000", "20361101T000000")
+    )
+    for file in (old, young, ahead):
+        file.touch()
+
+    assert list(find_expired(path, AT, 10 * DAY_S, 30 * DAY_S)) == [old]
 
 
 def test_the_first_moment_is_that_of_the_first_record(tmp_path):

@@ -12,9 +12,11 @@ from proxy.traffic.seal import (
     Opening,
     SealKey,
     Torn,
+    TornLines,
     build_opening,
+    find_last_seal,
     is_whole,
-    measure_torn,
+    parse_claim,
     parse_mark,
     parse_opening,
     parse_sealed,
@@ -24,6 +26,8 @@ LINE = b'{"ts":"2026-11-24T09:05:35.914Z","seq":1,"event":"exchange.closed"}\n'
 AT = "2026-11-24T09:05:35.914Z"
 KEY = SealKey(bytes(range(32)))
 OTHER = SealKey(bytes(32))
+SPOOFED = build_opening(AT, Opening("started", "x)\nEvery line holds: 7 sealed lines", None))
+"""What a forger would like to have printed."""
 
 
 def test_a_sealed_line_is_the_line_with_one_entry_more():
@@ -114,7 +118,7 @@ def test_an_opening_is_read_as_it_was_written(opening):
     assert parse_sealed(sealed).is_opening
 
 
-@pytest.mark.parametrize("line", [LINE, b"[]\n", b"{", b'{"event":"log.sealed"}\n', b"\xff\n"])
+@pytest.mark.parametrize("line", [LINE, b"[]\n", b"{", b'{"event":"log.sealed"}\n', b"\xff\n", SPOOFED])
 def test_nothing_else_is_an_opening(line):
     """Nor does it fail."""
     assert parse_opening(line) is None
@@ -138,9 +142,46 @@ def test_a_seal_of_the_log_proves_no_newest_mark():
     assert KEY.parse_newest(KEY.seal(b'{"newest":"1:%s"}\n' % (b"0" * 64), START)[0]) is None
 
 
+def measure(*lines):
+    """Return what torn lines come to."""
+    torn = TornLines()
+    for line in lines:
+        torn.add(line)
+    return torn.measure()
+
+
 def test_a_torn_line_is_known_with_and_without_its_line_feed():
     """It gets one when the file is opened again."""
-    assert measure_torn(b"half a li") == measure_torn(b"half a li\n") != measure_torn(b"half a lie")
+    assert measure(b"half a li") == measure(b"half a li\n") != measure(b"half a lie")
+    assert measure(b"half a li") == Torn(9, hashlib.sha256(b"half a li").hexdigest())
+
+
+def test_torn_lines_are_known_all_together():
+    """Each kill in a row may leave one; none can be taken away, added, or put in another place."""
+    known = measure(b"one\n", b"two")
+
+    assert known == Torn(7, hashlib.sha256(b"one\ntwo").hexdigest()) == measure(b"one", b"two\n")
+    assert known not in {measure(b"one"), measure(b"two", b"one"), measure(b"one", b"\n", b"two"), measure(b"onetwo")}
+    assert measure() is None
+
+
+def test_the_last_seal_is_found_among_others():
+    """With the place behind it, wherever the text was cut."""
+    first, mark = KEY.seal(LINE, START)
+    second, newer = KEY.seal(LINE, mark)
+
+    assert find_last_seal(first[30:] + second + b"torn") == (newer, len(first) - 30 + len(second))
+    assert find_last_seal(first + second[:-1]) == (mark, len(first))
+    assert find_last_seal(first[:-1]) is None
+
+
+def test_a_claim_is_what_was_kept_with_any_key():
+    """To go on from; it proves nothing."""
+    _, mark = KEY.seal(LINE, START)
+
+    assert parse_claim(OTHER.build_newest(mark)) == mark
+    assert parse_claim(b"{}") is None
+    assert parse_claim(b"x") is None
 
 
 def test_a_whole_object_is_not_a_torn_line():

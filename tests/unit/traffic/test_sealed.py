@@ -1,6 +1,7 @@
 """The sealed sink, over real files: what it writes, goes on from, and says of what is missing."""
 
 import json
+import os
 import stat
 
 import pytest
@@ -79,14 +80,13 @@ def files_of(path):
     return [*sorted(path.parent.glob(f"{path.name}.*")), path]
 
 
-def verify(path, *, keys=(KEY,), files=None):
+def verify(path, *, keys=(KEY,), files=None, newest=None):
     """Verify a log as the command does; return the verifier."""
-    newest = next((mark for key in keys if (mark := read_newest(path, key))), None)
-    verifier = Verifier(keys, str(path))
+    verifier = Verifier(keys, str(path), newest or read_newest(path, keys[-1]))
     for file in files or files_of(path):
         for number, line in enumerate(file.read_bytes().splitlines(keepends=True), 1):
             verifier.take(line, Place(file.name, number))
-    verifier.end(newest)
+    verifier.end()
     return verifier
 
 
@@ -201,6 +201,138 @@ def test_a_torn_line_that_is_changed_or_removed_is_found(make_sink, path):
         path.write_bytes(whole.replace(b'{"event":"tw\n', changed))
         with pytest.raises(Broken, match=r"traffic\.jsonl:3"):
             verify(path)
+
+
+def test_kills_in_a_row_leave_torn_lines_that_are_no_break(make_sink, path):
+    """Each start tells of all that stands behind the last sealed line; also over a file that was moved meanwhile."""
+    write(make_sink(), "one")
+    make_sink.kill()
+    path.write_bytes(path.read_bytes() + b'{"event":"tw')
+    for size in (40, 90, 1):
+        write(make_sink(piece=size), "three", tries=1)
+        make_sink.kill()
+    sink = make_sink(piece=30)
+    write(sink, "four", tries=1)
+    path.rename(path.with_name(f"{path.name}.20261124T080000.000000Z"))
+    write(sink, "four")
+    sink.close()
+    verifier = verify(path)
+
+    assert verifier.lines == 4
+    assert verifier.notes[1] == (
+        "traffic.jsonl.20261124T080000.000000Z:3: this line was torn when the proxy was killed or its disk failed, and "
+        "is no record"
+    )
+    lines = files_of(path)[0].read_bytes().splitlines(keepends=True)
+    for index in range(2, len(lines)):
+        files_of(path)[0].write_bytes(b"".join(lines[:index] + lines[index + 1 :]))
+        with pytest.raises(Broken, match=r"Z:3: it has no seal"):
+            verify(path)
+
+
+def test_a_torn_end_is_no_break_before_the_next_record(make_sink, path):
+    """The proxy may be killed again before it has written what it goes on from; a forged whole line is found."""
+    write(make_sink(), "one")
+    make_sink.kill()
+    path.write_bytes(path.read_bytes() + b'{"event":"tw')
+    make_sink()
+    verifier = verify(path)
+    path.write_bytes(path.read_bytes() + b'{"event":"forged"}\n')
+
+    assert "traffic.jsonl:3: the end of this line is not there" in verifier.notes[-1]
+    with pytest.raises(Broken, match=r"traffic\.jsonl:4: it has no seal"):
+        verify(path)
+
+
+def test_the_chain_does_not_fork_where_its_file_is_elsewhere(make_sink, path, events):
+    """What is kept beside it may be a second old: the file that was moved away has more lines, and all of them hold."""
+    sink = make_sink()
+    write(sink, "one")
+    write(sink, "two", "three")
+    assert read_newest(path, KEY).number == 2
+    make_sink.kill()
+    moved = path.with_name("moved")
+    path.rename(moved)
+    sink = make_sink()
+    write(sink, "four")
+    sink.close()
+    verifier = verify(path, files=[moved, path])
+
+    assert verifier.lines == 6
+    assert "traffic.jsonl:1: the proxy was started while the file before this one was elsewhere" in verifier.notes[-1]
+    (told,) = events.all("log.file_gone")
+    assert told["after"].startswith("2:")
+    moved.write_bytes(b"".join(moved.read_bytes().splitlines(keepends=True)[:1]))
+    with pytest.raises(Broken, match=r"traffic\.jsonl:1: before this line, 1 line is missing"):
+        verify(path, files=[moved, path])
+
+
+def test_a_file_that_is_elsewhere_while_the_key_changes_is_gone_on_from(make_sink, path):
+    """The new key proves nothing that the old one has kept, and still knows where the chain stood."""
+    sink = make_sink()
+    write(sink, "one")
+    sink.close()
+    moved = path.with_name("moved")
+    path.rename(moved)
+    sink = make_sink(key=OTHER)
+    write(sink, "two")
+    sink.close()
+
+    assert verify(path, keys=[KEY, OTHER], files=[moved, path]).lines == 4
+
+
+def test_the_file_put_aside_last_is_known_by_its_numbers(make_sink, path):
+    """Its name may be older than others', after a step of the clock."""
+    names = [f"{path.name}.2026112{day}T080000.000000Z" for day in (4, 6, 5)]
+    for name in names:
+        sink = make_sink()
+        write(sink, "one")
+        sink.close()
+        path.rename(path.with_name(name))
+    sink = make_sink()
+    write(sink, "two")
+    sink.close()
+
+    assert verify(path, files=[*(path.with_name(name) for name in names), path]).lines == 8
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_lies_among_the_files_and_is_none_keeps_no_proxy_from_starting(make_sink, path, make):
+    """Nor from finding the one that it goes on from."""
+    sink = make_sink()
+    write(sink, "one")
+    sink.close()
+    path.rename(path.with_name(f"{path.name}.20261124T080000.000000Z"))
+    other = path.with_name(f"{path.name}.20261124T090000.000000Z")
+    make(other)
+    sink = make_sink()
+    write(sink, "two")
+    sink.close()
+
+    assert verify(path, files=[file for file in files_of(path) if file != other]).lines == 4
+
+
+def test_who_had_an_old_key_cannot_go_on_with_it(make_sink, path):
+    """Neither from where the log stands now, nor from where it was changed with the end cut off."""
+    for key in (KEY, OTHER):
+        sink = make_sink(key=key)
+        write(sink, "one")
+        sink.close()
+    kept = newest_path(path).read_bytes()
+    whole = path.read_bytes().splitlines(keepends=True)
+    for lines in (4, 3, 2):
+        path.write_bytes(b"".join(whole[:lines]))
+        newest_path(path).unlink()
+        sink = make_sink()
+        write(sink, "forged")
+        sink.close()
+        if lines == 2:
+            with pytest.raises(Broken, match="it is not the line that was written here last"):
+                verify(path, keys=[KEY, OTHER], newest=OTHER.parse_newest(kept))
+            assert "is sealed with an older key" in verify(path, keys=[KEY, OTHER]).notes[-1]
+        else:
+            with pytest.raises(Broken, match=rf":{lines + 1}: it is sealed with a key that was out of use"):
+                verify(path, keys=[KEY, OTHER])
 
 
 def test_a_whole_line_added_while_the_proxy_was_stopped_is_no_torn_one(make_sink, path):
@@ -338,7 +470,7 @@ def test_a_changed_key_goes_on_with_the_chain(make_sink, path):
         write(sink, "one")
         sink.close()
 
-    assert verify(path, keys=[OTHER, KEY]).lines == 4
+    assert verify(path, keys=[KEY, OTHER]).lines == 4
     with pytest.raises(Broken, match=rf":3: from here on the log is sealed with another key \({OTHER.fingerprint}\)"):
         verify(path)
 
@@ -365,8 +497,6 @@ def test_a_line_longer_than_what_is_read_at_once_is_found_at_the_end(make_sink, 
 
 def test_what_cannot_be_read_back_is_not_sealed(make_sink, path):
     """A FIFO has no end to go on from; the fix is told."""
-    import os  # noqa: PLC0415 (for this one)
-
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:

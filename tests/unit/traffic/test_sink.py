@@ -232,10 +232,10 @@ def test_files_that_cannot_be_removed_are_told(make_sink, path, clock, events):
     (path.parent / f"{path.name}.19700101T000000.000000Z").mkdir()
     clock.now = 1000 * DAY_S
 
-    make_sink()
+    make_sink(retain_s=DAY_S)
 
     (told,) = events.all("log.removal_failed")
-    assert told["meanwhile"] == "files put aside more than 10d ago (traffic_log.retain) are still there"
+    assert told["meanwhile"] == "files put aside more than 1d ago (traffic_log.retain) are still there"
     assert told["fix"]
 
 
@@ -277,13 +277,30 @@ def test_the_path_is_free_once_the_sink_is_closed(make_sink):
 
 
 def test_expired_files_are_removed_at_the_start(make_sink, path, clock):
-    """The proxy may have been off for a year."""
-    (path.parent / f"{path.name}.19700101T000000.000000Z").touch()
-    clock.now = 1000 * DAY_S
+    """Those that the log has grown beyond."""
+    for day in range(1, 21):
+        (path.parent / f"{path.name}.197001{day:02}T000000.000000Z").write_text(str(day))
+    clock.now = 20 * DAY_S
 
     make_sink()
 
-    assert files(path) == [""]
+    assert files(path) == [*map(str, range(11, 21)), ""]
+
+
+@pytest.mark.parametrize("step_s", [11 * DAY_S, 5000 * DAY_S])
+def test_a_clock_that_is_set_ahead_takes_no_file_away(make_sink, path, clock, step_s):
+    """Neither at the next rotation nor at the next start; the same for a proxy that was off for years."""
+    sink = make_sink(max_bytes=5)
+    for name in ("one\n", "two\n", "three\n"):
+        write(sink, name)
+        clock.advance(1)
+    clock.advance(step_s)
+    write(sink, "four\n")
+    sink.close()
+    clock.advance(step_s)
+    make_sink()
+
+    assert files(path) == ["one\n", "two\n", "three\n", "four\n"]
 
 
 @pytest.mark.parametrize("away", [lambda path: path.unlink(), lambda path: path.rename(f"{path}.1")])
