@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from proxy.traffic.rotate import SAFE, find_rotated, open_to_read
@@ -32,8 +32,8 @@ MOST_LINE_BYTES = 64 * 1024 * 1024
 """More than a line has; what is longer is none of ours."""
 FIRST_LINES = 100
 """Of a file, one of which is sealed: each start that was killed within its first line has left a torn one."""
-MOST_TORN_FILES = 8
-"""Put aside with nothing in them but torn lines, one behind the other."""
+MOST_UNSEALED_FILES = 8
+"""Put aside last, that a sealed line is looked for in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class End:
     Attributes:
         mark: Of its last sealed line; None: there is none.
         newest: What was kept beside it with this key; None: nothing.
-        torn: All that stands behind that line.
-        is_gone: Whether the file with that line is elsewhere, and may have more lines.
+        torn: All that stands behind that line, as far as it is in the log's own file.
+        is_gone: Whether there may be more lines, in a file that is elsewhere.
     """
 
     mark: Mark | None
@@ -88,19 +88,18 @@ def write_newest(path: Path, key: SealKey, mark: Mark) -> None:
 def find_end(path: Path, key: SealKey) -> End:
     """Return how a log ends.
 
-    Its own file says so; if nothing in that is sealed yet, those put aside do; if what is kept beside the log is newer
-    than these, that does: the file that it speaks of is elsewhere then.
+    Its own file says so.  If nothing in that is sealed yet, one of those put aside does, or what is kept beside it,
+    whichever is newer; and then nobody knows whether a file that was written to behind these is elsewhere.
     """
     newest = read_newest(path, key)
     here = _find_seal(path)
     if here is not None:
-        return End(here[0], newest, _measure([(path, here[1])]))
-    behind: list[tuple[Path, int]] = []
-    mark = _find_aside(path, behind)
-    kept = newest or (_read_claim(path) if mark is None else None)
-    if kept is not None and (mark is None or kept.number > mark.number):
-        return End(kept, newest, _measure([(path, 0)]), is_gone=True)
-    return End(mark, newest) if mark is None else End(mark, newest, _measure([*behind, (path, 0)]))
+        return End(here[0], newest, _measure(path, here[1]))
+    marks = [mark for mark in (_find_aside(path), newest or _read_claim(path)) if mark is not None]
+    if not marks:
+        return End(None, newest)
+    # What stands behind that line in its own file may have been told of where the log went on.
+    return End(max(marks, key=attrgetter("number")), newest, _measure(path, 0), is_gone=True)
 
 
 def read_first_number(file: BinaryIO, is_true: Callable[[bytes, SealedLine], bool]) -> int:
@@ -138,23 +137,16 @@ def sort_by_numbers(numbered: Iterable[tuple[int, Path]]) -> list[tuple[int, Pat
     return sorted(order, key=itemgetter(0))
 
 
-def _find_aside(path: Path, behind: list[tuple[Path, int]]) -> Mark | None:
-    """Return the mark of the last sealed line in files put aside; None: there is none.
-
-    Args:
-        path: Of the log.
-        behind: Gets the files from that line on, the oldest first, each with the place where what is torn begins.
-    """
+def _find_aside(path: Path) -> Mark | None:
+    """Return the mark of the last sealed line in the files put aside for a log; None: there is none."""
     numbered = []
     for aside in find_rotated(path):
         # What cannot be read is none of ours: whoever put it there must not keep the proxy from starting.
         with suppress(OSError), open_to_read(aside) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 numbered.append((read_first_number(file, lambda _line, _sealed: True), aside))
-    for _, aside in reversed(sort_by_numbers(numbered)[-MOST_TORN_FILES:]):
-        found = _find_seal(aside)
-        behind.insert(0, (aside, 0 if found is None else found[1]))
-        if found is not None:
+    for _, aside in reversed(sort_by_numbers(numbered)[-MOST_UNSEALED_FILES:]):
+        if (found := _find_seal(aside)) is not None:
             return found[0]
     return None
 
@@ -176,14 +168,13 @@ def _find_seal(path: Path) -> tuple[Mark, int] | None:
     return None
 
 
-def _measure(behind: Iterable[tuple[Path, int]]) -> TornLines:
-    """Return the lines of files, each from a place on."""
+def _measure(path: Path, offset: int) -> TornLines:
+    """Return the lines of a file from a place on."""
     torn = TornLines()
-    for path, offset in behind:
-        with open_to_read(path) as file:
-            file.seek(offset)
-            while line := file.readline(MOST_LINE_BYTES):
-                torn.add(line)
+    with open_to_read(path) as file:
+        file.seek(offset)
+        while line := file.readline(MOST_LINE_BYTES):
+            torn.add(line)
     return torn
 
 

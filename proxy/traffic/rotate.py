@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,7 +22,8 @@ SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 STOPPED = "log.stopped"
 TAIL_BYTES = 4096
 """More than a ``log.stopped`` record has."""
-HEAD_BYTES = 64
+HEAD_BYTES = 1_048_576
+"""Of a first line that is looked at; one that is longer counts as whole."""
 
 MOST_SET_BACK = timedelta(days=2)
 """By which names follow a clock that was set back: more than a wrong zone or a wrong day."""
@@ -84,6 +87,13 @@ def open_to_read(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDONLY | SAFE), "rb")
 
 
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
 def _parse(name: str) -> tuple[str, datetime] | None:
     match = _SUFFIX.search(name)
     if match is None:
@@ -96,10 +106,13 @@ def _parse(name: str) -> tuple[str, datetime] | None:
 
 
 def read_first_moment(path: Path) -> float | None:
-    """Return when the first record of a file was written; None if it does not begin with one."""
+    """Return when the first record of a file was written; None if it does not begin with one that is whole."""
     with open_to_read(path) as file:
-        match = _FIRST_MOMENT.match(file.read(HEAD_BYTES))
-    return datetime.fromisoformat(match[1].decode()).replace(tzinfo=UTC).timestamp() if match else None
+        line = file.readline(HEAD_BYTES)
+    match = _FIRST_MOMENT.match(line)
+    if match is None or (len(line) < HEAD_BYTES and not _is_object(line)):
+        return None
+    return datetime.fromisoformat(match[1].decode()).replace(tzinfo=UTC).timestamp()
 
 
 def read_ending(path: Path) -> str:

@@ -117,8 +117,8 @@ class Opening:
     """What a writer says where it begins.
 
     Attributes:
-        reason: ``started`` (the proxy), ``new_file``, or ``file_gone``: it was started, and the file that ``previous``
-            stands in was elsewhere, so that more lines may be behind that one; as many numbers are left free.
+        reason: ``started`` (the proxy), ``new_file``, or ``file_gone``: it was started with a file that
+            has no sealed line, so that more lines may be behind ``previous``, elsewhere; their numbers are left free.
         key: Fingerprint of the key that seals from here on.
         previous: The line that it goes on from; None: there is none, the chain begins.
         torn: All that stands between that line and this one; None: nothing.

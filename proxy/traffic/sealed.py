@@ -34,9 +34,9 @@ CUT_FIX = "find out which: `rapidsos-proxy traffic verify` names the place; the 
 UNKNOWN = "whether lines were cut off from the end of the log before this start cannot be told"
 UNKNOWN_FIX = "find out who removed or changed the file .NAME.seal beside the log, unless the key was changed"
 GONE = (
-    "the file that the log last went on in is not where it was; the seals go on behind the newest line that is known of"
+    "nothing in the file is sealed, and the one before may be elsewhere; the seals go on behind the newest line known"
 )
-GONE_FIX = "keep that file with the log: without it, `rapidsos-proxy traffic verify` finds its lines missing"
+GONE_FIX = "if that one was moved, keep it with the log: else `rapidsos-proxy traffic verify` finds its lines missing"
 
 log = structlog.get_logger(__name__)
 
@@ -177,9 +177,9 @@ class SealedSink:
 
     def _keep(self) -> None:
         """Write the newest mark beside the log; what keeps it from being written is told once."""
-        self._kept_at = self._clock()
         if self._mark is None or self._mark == self._kept:
             return
+        self._kept_at = self._clock()
         try:
             write_newest(self._path, self._key, self._mark)
         except OSError as error:

@@ -172,7 +172,8 @@ class FileSink:
         self._size = status.st_size
         begun_at = read_first_moment(self._path) if self._rotates and self._size else None
         self._begun_at = self._wall() if begun_at is None else begun_at
-        self._is_mid_line = False
+        # What begins with a torn line may have no other: that is not put aside before there is one.
+        self._is_mid_line = self._rotates and begun_at is None and self._size > 0
         if ending == "torn":
             self._size += os.write(self._descriptor, b"\n")
         if self._rotates:

@@ -285,8 +285,8 @@ class Verifier:
             self.notes.append(f"{place}: {older}, which are not here, and not proved")
         if opening.reason == FILE_GONE:
             self.notes.append(
-                f"{place}: the proxy was started while the file before this one was elsewhere, and has not seen its "
-                f"end: lines of its last second, behind line {previous}, would not be missed"
+                f"{place}: the proxy was started with no sealed line in its file: lines of the last second before, "
+                f"behind line {previous}, would not be missed"
             )
         if opening.missing is None:
             self.notes.append(f"{place}: what was cut off from the end before this start could not be missed")

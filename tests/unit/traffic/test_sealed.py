@@ -259,7 +259,7 @@ def test_the_chain_does_not_fork_where_its_file_is_elsewhere(make_sink, path, ev
     verifier = verify(path, files=[moved, path])
 
     assert verifier.lines == 6
-    assert "traffic.jsonl:1: the proxy was started while the file before this one was elsewhere" in verifier.notes[-1]
+    assert "traffic.jsonl:1: the proxy was started with no sealed line in its file" in verifier.notes[-1]
     (told,) = events.all("log.file_gone")
     assert told["after"].startswith("2:")
     moved.write_bytes(b"".join(moved.read_bytes().splitlines(keepends=True)[:1]))

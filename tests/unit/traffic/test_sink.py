@@ -61,6 +61,7 @@ def test_a_file_that_others_may_read_is_closed_to_them(make_sink, path, mode):
     path.chmod(mode)
     sink = make_sink(max_bytes=10)
     write(sink, "after\n")
+    write(sink, "again\n")
 
     assert [stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()] == [0o600] * 3
 
@@ -144,6 +145,16 @@ def test_the_file_is_appended_to(make_sink, path):
     write(make_sink(), "after\n")
 
     assert path.read_text() == "before\nafter\n"
+
+
+def test_a_file_with_nothing_but_a_torn_line_is_not_put_aside(make_sink, path, clock):
+    """It would have no line that says where it belongs."""
+    path.write_text('{"ts":"1970-01-01T00:00:00.000Z","seq":1,"body":{}')
+    clock.now = 5 * DAY_S
+    sink = make_sink(max_bytes=5)
+
+    assert not write(sink, '{"half":0}\n')
+    assert write(sink, '{"half":1}\n')
 
 
 def test_a_torn_line_is_ended_before_the_next(make_sink, path):
