@@ -22,7 +22,7 @@ RUN_TESTS := PYTHONPATH=tests $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test rules bench soak bodies fuzz format constraints clean
+.PHONY: help run test rules bench soak day bodies fuzz format constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -44,6 +44,9 @@ bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: secon
 
 soak: $(VENV)/installed-dev ## every fault at once under steady load, half an hour; MINUTES=n, or QUICK=1: two
 	$(RUN_TESTS) bench.soak $(if $(QUICK),--minutes 2) $(if $(MINUTES),--minutes $(MINUTES))
+
+day: $(VENV)/installed-dev ## a day of tokens in ten minutes, each of 5 seconds, in bad weather that no client may notice
+	$(RUN_TESTS) bench.soak --calm-upstreams --life 5 --minutes $(or $(MINUTES),$(if $(QUICK),1,10))
 
 bodies: $(VENV)/installed-dev ## a gibibyte each way, and the memory that it takes
 	$(RUN_TESTS) bench.large_bodies

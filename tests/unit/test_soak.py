@@ -6,7 +6,7 @@ import pytest
 from bench.soak.__main__ import find_failures
 from bench.soak.gauge import Gauge, Sample
 from bench.soak.ledger import Deeds, Ledger
-from bench.soak.plan import KINDS, PHASE_S, PHASES, UNREACHABLE, Order, Planner, build_body, parse_target
+from bench.soak.plan import GOOD_ACTS, KINDS, PHASE_S, PHASES, UNREACHABLE, Order, Planner, build_body, parse_target
 from bench.soak.run import Evidence
 from bench.soak.verdict import Book, Sight, Verdict, reconcile
 
@@ -385,6 +385,23 @@ def test_bad_evidence_fails(build_evidence, found):
 def test_run_without_demanded_failures_fails(build_evidence):
     """A run whose faults reached no client shows nothing."""
     assert list(find_failures(build_evidence(Verdict(sent=9, right=9))))
+
+
+def test_with_calm_upstreams_no_client_may_see_a_failure(build_evidence):
+    """Nothing is demanded there, so whatever failed is a failure; that no connection was dropped is none."""
+    calm = build_evidence(Verdict(sent=9, right=9), drops=0)
+
+    assert list(find_failures(calm, is_calm=True)) == []
+    assert list(find_failures(build_evidence(good_verdict()), is_calm=True))
+
+
+@pytest.mark.parametrize("index", range(len(PHASES)))
+def test_calm_upstreams_answer_as_they_should(index):
+    """In each phase, whatever the dice say."""
+    for kind in ("get", "post_large"):
+        [order] = Planner(Dice(kind, 0.0), is_calm=True).plan(PHASE_S * index)
+
+        assert order.act in GOOD_ACTS
 
 
 @pytest.mark.parametrize("kind", KINDS)

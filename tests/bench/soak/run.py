@@ -66,12 +66,14 @@ class Options:
         rate: Requests per second, which do not wait for answers.
         life_s: Of each token.
         seed: Of the dice.
+        is_calm: Whether nothing befalls the upstreams; the token server has its weather in any case.
     """
 
     seconds: float
     rate: float
     life_s: float
     seed: int
+    is_calm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,9 @@ async def soak(options: Options) -> Evidence:
         field = Field(options, proxy, ledger, weather, authority)
         async with asyncio.TaskGroup() as tasks:
             _ = tasks.create_task(field.watch())
-            faults = (
-                weather.blow(),
-                plain.drop_idle(dice),
-                tls.drop_idle(dice),
-                plain.come_and_go(field.find_phase),
-                field.watch_lag(),
-            )
+            faults = [weather.blow(), field.watch_lag()]
+            if not options.is_calm:
+                faults += [plain.drop_idle(dice), tls.drop_idle(dice), plain.come_and_go(field.find_phase)]
             passing = [tasks.create_task(each) for each in faults]
             await field.load(dice)
             for task in passing:
@@ -186,11 +184,12 @@ class Field:
 
     def find_phase(self) -> str | None:
         """Return which fault is frequent now."""
-        return find_phase(time.monotonic() - self._started)
+        return None if self._options.is_calm else find_phase(time.monotonic() - self._started)
 
     async def load(self, dice: random.Random) -> None:
         """Send every request at its moment, whatever the answers do; return when each has its answer."""
-        planner, clients = Planner(dice), Clients(self._proxy.port, self._ledger)
+        planner = Planner(dice, is_calm=self._options.is_calm)
+        clients = Clients(self._proxy.port, self._ledger)
         self._started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             while (elapsed_s := time.monotonic() - self._started) < self._options.seconds and self._is_running:
@@ -275,10 +274,11 @@ class Field:
     def _describe(self) -> str:
         latest = self._gauge.samples[-1]
         sent, seen = len(self._orders), self._seen
+        upstream = "calm" if self._options.is_calm else find_phase(latest.at_s) or "drops"
         return (
             f"{latest.at_s:6.0f} s {sent:8,} sent {seen['right']:8,} right {seen['left']:6,} left {seen['failed']:6,} "
             f"failed {sent - seen.total():4} under way   {latest.resident / MEBIBYTE:6.1f} MiB "
-            f"{latest.descriptors:4} descriptors   upstream: {find_phase(latest.at_s) or 'drops'}, token server: "
+            f"{latest.descriptors:4} descriptors   upstream: {upstream}, token server: "
             f"{self._weather.now}"
         )
 
