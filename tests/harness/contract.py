@@ -97,19 +97,19 @@ class Past:
         is_served = bool(self.find_usable(now)) and not (self.is_suspect or self.is_asked)
         if self.has_succeeded:
             return max(self._find_refresh(EARLIEST_REFRESH) if is_served else -math.inf, self.find_urgent())
-        if self.is_refused:
+        if self.is_refused and not self._is_vague:
             return math.inf if self.is_person else call.ended_at + REFUSED_PAUSE_S
         longest_s = LONGEST_RETRY_AFTER_S if is_served else LONGEST_URGENT_RETRY_AFTER_S
-        return call.ended_at + max(LEAST_PAUSE_S, min(_asked_s(call), longest_s))
+        return call.ended_at + max(LEAST_PAUSE_S, min(self._asked_s, longest_s))
 
     def find_latest(self) -> float:
         """Return the latest moment at which the next call has to begin, though nobody waits for it."""
         call, served_until = self.last, self._served_until
         if self.has_succeeded:
             return max(self._find_refresh(LATEST_REFRESH), self.find_urgent())
-        if served_until is None or self.is_refused or self._is_forgiven:
+        if served_until is None or (self.is_refused and not self._is_vague) or self._is_forgiven:
             return self.find_urgent()
-        patient = call.ended_at + max(LONGEST_BACKOFF_S, min(_asked_s(call), LONGEST_RETRY_AFTER_S))
+        patient = call.ended_at + max(LONGEST_BACKOFF_S, min(self._asked_s, LONGEST_RETRY_AFTER_S))
         return min(patient, max(served_until, self.find_urgent()))
 
     def find_urgent(self) -> float:
@@ -119,9 +119,23 @@ class Past:
             return call.ended_at + LEAST_PAUSE_S
         if self._is_forgiven:
             return max(call.ended_at + LEAST_PAUSE_S, self._forgiven_at)
-        if self.is_refused:
+        if self.is_refused and not self._is_vague:
             return math.inf if self.is_person else call.ended_at + REFUSED_PAUSE_S
-        return call.ended_at + max(LONGEST_URGENT_BACKOFF_S, min(_asked_s(call), LONGEST_URGENT_RETRY_AFTER_S))
+        return call.ended_at + max(LONGEST_URGENT_BACKOFF_S, min(self._asked_s, LONGEST_URGENT_RETRY_AFTER_S))
+
+    @property
+    def _is_vague(self) -> bool:
+        """Whether a person was refused by a status alone, as any gateway may: it counts as asking for patience."""
+        mood = self.last.mood
+        return self.is_person and mood is not None and mood.status in {401, 403} and not mood.body
+
+    @property
+    def _asked_s(self) -> float:
+        """How much patience the last answer asks for."""
+        mood = self.last.mood
+        if mood is None:
+            return 0.0
+        return REFUSED_PAUSE_S if mood.is_refusal and self._is_vague else mood.asked_s
 
     @property
     def _is_forgiven(self) -> bool:
@@ -139,7 +153,3 @@ class Past:
     @staticmethod
     def _is_alive(call: Call) -> bool:
         return not call.minted.life_s or call.ended_at < call.minted.usable_until
-
-
-def _asked_s(call: Call) -> float:
-    return call.mood.asked_s if call.mood else 0.0

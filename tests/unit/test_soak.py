@@ -83,8 +83,8 @@ class Run:
 
 
 def build_gauge(growth=0, leak=0):
-    """Build the looks of a run; after its first tenth come ``growth`` bytes and ``leak`` descriptors."""
-    return Gauge([Sample(float(at), 60 * MEBIBYTE + growth * at // 900, 30 + leak * at // 900) for at in range(1001)])
+    """Build the looks of a run; in its second half come ``growth`` bytes and ``leak`` descriptors."""
+    return Gauge([Sample(float(at), 60 * MEBIBYTE + growth * at // 500, 30 + leak * at // 500) for at in range(1001)])
 
 
 @pytest.fixture
@@ -370,16 +370,32 @@ def test_bad_verdict_fails(build_evidence, found):
         {"dead": Counter(absent=1)},
         {"issued": 402, "fetches": Counter(ok=402)},
         {"fetches": Counter(ok=19)},
+        {"fetches": Counter(ok=21)},
         {"met": Counter()},
         {"drops": 0},
         {"gauge": build_gauge(growth=9 * MEBIBYTE)},
         {"gauge": build_gauge(leak=40)},
     ],
-    ids=["expired", "absent", "storm", "unrecorded_call", "no_weather", "no_drops", "memory", "descriptors"],
+    ids=[
+        "expired",
+        "absent",
+        "storm",
+        "unrecorded_call",
+        "invented_call",
+        "no_weather",
+        "no_drops",
+        "memory",
+        "descriptors",
+    ],
 )
 def test_bad_evidence_fails(build_evidence, found):
     """Each thing found beside the requests fails the run; so does one in which nothing happened."""
     assert list(find_failures(build_evidence(good_verdict(), **found)))
+
+
+def test_a_call_that_the_end_has_cut_short_need_not_have_arrived(build_evidence):
+    """It is in the log as what it was."""
+    assert list(find_failures(build_evidence(good_verdict(), fetches=Counter(ok=20, stopped=1)))) == []
 
 
 def test_run_without_demanded_failures_fails(build_evidence):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 EARLY = 0.1
 """Of the run: by then caches are filled; in a short one later, when each fault has been met once."""
+MIDDLE = 0.5
+"""Of the run: what crowds and large bodies have taken comes back in part only, and rises to a level, by this time."""
 WIDTH = 0.05
 """Of the run: what is looked at then and at the end; in a short one longer, one time around all faults."""
 
@@ -47,8 +49,9 @@ class Gauge:
         self.samples.append(Sample(at_s, process.memory().resident, process.count_descriptors()))
 
     def early(self) -> Sample:
-        """Return what was so after a tenth of the run, and not before all faults were met."""
-        return self._sum_up(find_early(self.samples[-1].at_s))
+        """Return what was so in the middle of the run, and not before all faults were met."""
+        length = self.samples[-1].at_s
+        return self._sum_up(max(find_early(length), MIDDLE * length))
 
     def late(self) -> Sample:
         """Return what was so at the end."""
@@ -67,5 +70,5 @@ class Gauge:
 
 
 def find_early(length_s: float) -> float:
-    """Return the moment, in seconds, at which a run of this length is looked at first."""
+    """Return the moment, in seconds, at which a run of this length has come into its stride."""
     return max(EARLY * length_s, min(AROUND_S, length_s - 2 * AROUND_S))

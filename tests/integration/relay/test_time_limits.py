@@ -130,20 +130,25 @@ async def test_empty_lines_do_not_keep_a_connection(in_front_of: Any) -> None:
 
 
 async def test_empty_lines_are_not_kept(in_front_of: Any) -> None:
-    """They come a few at a time for as long as the connection may be idle; a flood of them is refused at once."""
+    """A few may come before each request; more are refused at once, in a flood and one by one."""
     async with in_front_of(answering(OK)) as proxy:
         client = await proxy.connect()
-        for _ in range(50):
+        for _ in range(10):
             client.send(b"\r\n\r\n")
             await asyncio.sleep(0)
-        client.send(GET)
-        await client.read_answer()
+            client.send(GET)
+            await client.read_answer()
         [connection] = proxy.service._relay._clients
         assert connection._buffer == b""
         client.send(b"\r\n" * 100_000)
-        answer = await client.read_all()
+        answers = [await client.read_all()]
+        dripping = await proxy.connect()
+        for _ in range(20):
+            dripping.send(b"\r\n")
+            await asyncio.sleep(0)
+        answers.append(await dripping.read_all())
 
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert [answer[:13] for answer in answers] == [b"HTTP/1.1 400 "] * 2
 
 
 async def test_an_idle_connection_is_closed_without_a_record(in_front_of: Any) -> None:
