@@ -91,6 +91,18 @@ def wait_live(port):
     pytest.fail("it does not serve")
 
 
+def wait_open(port):
+    """Wait until a listener takes connections, which is the last thing that a start does."""
+    for _ in range(1000):
+        try:
+            socket.create_connection(("127.0.0.1", int(port))).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("it does not listen")
+
+
 def free_port():
     """Return a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -301,7 +313,7 @@ def test_serve_needs_nobody_to_speak_to(start, tmp_path, streams):
     path.write_text(SERVED.format(port=port, admin=admin, nobody=nobody) + '[traffic_log]\npath = "traffic.jsonl"\n')
     shell = f'exec "$0" -m proxy serve --config "$1" {streams}'
     process = start("sh", "-c", shell, sys.executable, str(path), DEMO_SECRET="c4nary-secret")
-    wait_live(admin)
+    wait_open(port)
 
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
