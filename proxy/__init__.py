@@ -37,6 +37,7 @@ rotation    secrets that change while it runs: noticed, hidden, used
 changeover  from one configuration to another, with exchanges under way
 reload      when that is asked for, and what came of it
 signals     what the process is told to do by signals
+hangup      SIGHUP, before there is a loop to take it
 service     builds everything from the configuration; start, drain, stop
 audit       a sealed traffic log verified, as a command
 demo        the service against the simulator, on one machine

@@ -354,6 +354,9 @@ def _parse_ca_name(text: str) -> str:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from proxy.hangup import EarlyHangup
+
+    EarlyHangup()
     mask = _set_up_logs("DEBUG" if arguments.verbose else "INFO")
     from proxy.config.load import load_config
     from proxy.config.sources import environment

@@ -11,6 +11,8 @@ import signal
 
 import structlog
 
+from proxy.hangup import EarlyHangup
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,7 +36,10 @@ class Signals:
                 loop.add_signal_handler(number, self._stop)
         with contextlib.suppress(NotImplementedError, AttributeError):
             # A closed terminal, or a log rotator that signals whatever it rotates for, must not cut a centre off.
+            early = signal.getsignal(signal.SIGHUP)
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+            if isinstance(early, EarlyHangup) and early.has_come:
+                self.hangup.set()
 
     def _hang_up(self) -> None:
         if self.first.is_set():

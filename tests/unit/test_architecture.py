@@ -86,6 +86,7 @@ BANDS = {
         "proxy.certificates",
         "proxy.config",
         "proxy.descriptors",
+        "proxy.hangup",
         "proxy.lock",
         "proxy.ownership",
         "proxy.process",

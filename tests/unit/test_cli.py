@@ -305,6 +305,30 @@ def test_serve_runs_until_a_signal(start, tmp_path, number):
     assert '"problem":"begins or ends with a space"' in odd
 
 
+def test_serve_obeys_a_hangup_of_its_start_once_it_serves(start, tmp_path):
+    """One that comes while a command is asked for a secret ends nothing; the command is not made deaf to its own."""
+    seen = tmp_path / "seen"
+    code = f"""
+import os, pathlib, signal
+if not os.path.exists({str(seen)!r}):
+    pathlib.Path({str(seen)!r}).write_text(signal.getsignal(signal.SIGHUP).name)
+    os.kill(os.getppid(), signal.SIGHUP)
+print("c4nary-secret")
+"""
+    command = f"{{ command = {json.dumps([sys.executable, '-c', code])} }}"
+    served = SERVED.format(port=free_port(), admin=free_port(), nobody=free_port())
+    (tmp_path / "proxy.toml").write_text(served.replace('{ env = "DEMO_SECRET" }', command))
+    process = start("serve", "--config", "proxy.toml")
+    outcome = next((line for line in process.stderr if '"event":"config.' in line), "")
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert '"event":"config.reloaded"' in outcome
+    assert seen.read_text() == "SIG_DFL"
+
+
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 def test_serve_needs_nobody_to_speak_to(start, tmp_path, streams):
     """Without a standard error that can be written it serves, and its log is whole at the end."""
