@@ -19,6 +19,7 @@ from proxy.descriptors import allow_descriptors, count_descriptors
 from proxy.errors import ConfigError, NoToken
 from proxy.interception import Interceptions
 from proxy.relay.build import build_dialer, build_plan
+from proxy.relay.entrance import Entrance
 from proxy.relay.listener import bind
 from proxy.tasks import Tasks
 from proxy.threads import in_thread
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from proxy.config.models import Config, Listener
     from proxy.relay.listener import ListeningSocket
     from proxy.relay.relay import Relay
-    from proxy.renewal import KeptCertificate, Renewal, Security
+    from proxy.renewal import KeptCertificate, Renewal
     from proxy.resolver import Resolver
     from proxy.rotation import Rotation
     from proxy.tokens.build import Change, Sources
@@ -78,12 +79,12 @@ class Served:
     """A listener of the configuration to come.
 
     Attributes:
-        socket: Its own; the one that it has, where it stays where it is.
-        security: What its handshakes are made with from then on; None for plain HTTP.
+        socket: Its own; the one that there is at its address, whichever listener it has served so far.
+        entrance: What connections come in by from then on; the one that there is, where it lets in the same.
     """
 
     socket: ListeningSocket
-    security: Security | None
+    entrance: Entrance
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +142,20 @@ class Changeover:
     async def _prepare_listener(
         self, listener: Listener, certificates: Mapping[str, KeptCertificate], undo: contextlib.AsyncExitStack
     ) -> Served:
-        """Find the socket of a listener, or take its address."""
+        """Find the socket at a listener's address, or take the address."""
         kept = certificates.get(listener.name)
         security = None if kept is None else kept.security
         present = self._parts.listeners
-        if one := next((one for one in present if (one.name, one.address) == (listener.name, listener.bind)), None):
-            return Served(one, security)
-        if one := next((one for one in present if one.port == listener.bind.port), None):
-            problem = f"{listener.bind} overlaps {one.address}, where listener {one.name} serves at present"
+        if one := next((one for one in present if one.is_where(listener)), None):
+            is_same = one.entrance.is_for(listener.name, security)
+            return Served(one, one.entrance if is_same else Entrance(listener.name, security))
+        if one := next((one for one in present if one.bound.overlaps(listener.bind)), None):
+            problem = f"{listener.bind} overlaps {one.bound}, where listener {one.name} serves at present"
             where = f"listener {listener.name}: bind"
             raise ConfigError(where, problem, "restart the proxy, or choose a port that it does not use yet")
         opened = await bind(listener, self._parts.relay, security)
         undo.callback(opened.close)
-        return Served(opened, security)
+        return Served(opened, opened.entrance)
 
     async def _prepare_interceptions(self, config: Config, undo: contextlib.AsyncExitStack) -> Interceptions:
         """Have the certificates issued that tunnels need, if they are others."""
@@ -203,17 +205,21 @@ class Changeover:
             _ = self._tasks.start(self._end(former), name="former token sources")
 
     def _switch_listeners(self, wanted: Sequence[Served]) -> None:
-        before = self._parts.listeners.copy()
-        self._parts.listeners[:] = [one.socket for one in wanted]
+        listeners = self._parts.listeners
+        before, places = listeners.copy(), {one.url: one.name for one in listeners}
+        listeners[:] = [one.socket for one in wanted]
         for socket in before:
-            if socket not in self._parts.listeners:
+            if socket not in listeners:
                 socket.retire()
-                log.info("listener.closed", listener=socket.name, url=socket.url)
         for one in wanted:
-            if one.socket.entrance.security is not one.security:
-                one.socket.replace_entrance(one.security)
-            if one.socket not in before:
-                log.info("listener.opened", listener=one.socket.name, url=one.socket.url)
+            one.socket.use(one.entrance)
+        places_now = {one.url: one.name for one in listeners}
+        for url, name in places.items():
+            if places_now.get(url) != name:
+                log.info("listener.closed", listener=name, url=url)
+        for url, name in places_now.items():
+            if places.get(url) != name:
+                log.info("listener.opened", listener=name, url=url)
 
     async def _end(self, former: Iterable[Ending]) -> None:
         try:

@@ -1,7 +1,7 @@
 """What the connections of a listener come in by.
 
-The rule of this file: a closed entrance stays closed.  A listener that is removed, or that changes between plain HTTP
-and TLS or in whose certificates it believes, gets another one, so that no connection outlives what let it in.
+The rule of this file: a closed entrance stays closed.  A listener that is removed or renamed, or that changes between
+plain HTTP and TLS or in whose certificates it believes, gets another one: no connection outlives what let it in.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Entrance:
         self.listener = listener
         self.security = security
         self.is_open = True
+
+    def is_for(self, listener: str, security: Security | None) -> bool:
+        """Return whether it lets in what a listener wants to be served in this way."""
+        return self.listener == listener and self.security is security
 
     def __repr__(self) -> str:
         """Return whose it is, and its state."""

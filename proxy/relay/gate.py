@@ -150,7 +150,7 @@ class Gate:
         Raises:
             ClientNotAllowed: If the client is in none of the listener's networks.
             ClientLogin: If its route wants a person's login, and there is none that is believed.
-            Draining, LogFull, Overloaded: If the proxy cannot take it now.
+            Draining, LogFull, Overloaded: If the proxy cannot take it now, or not by its tunnel any more.
             ClientError: As ``Admission.admit``, ``check_tunnelled``, ``RouteTable.match`` and ``Permits.check`` do.
         """
         client = self.check_client(exchange.listener, exchange.client)
@@ -166,6 +166,7 @@ class Gate:
         if target.form == "authority":
             return _open_tunnel(exchange, target, rules)
         if exchange.connect is not None:
+            _check_tunnel(exchange.connect, rules)
             check_tunnelled(target, exchange.connect.host)
         if is_answered_here(head, target):
             return build_options_answer(now=self._wall_clock())
@@ -184,6 +185,12 @@ class Gate:
         exchange.named_by = persons.field
         source = persons.choose(exchange, head, client)
         return Admitted(route, matched.path, source, pool, persons.field)
+
+
+def _check_tunnel(connect: Connect, rules: ListenerRules) -> None:
+    """Refuse what comes by a tunnel that was granted before a reload, and would not be now."""
+    if rules.interceptor is None or connect.host not in rules.interceptor.contexts:
+        raise Draining(Draining.removed, retry_after_s=RETRY_AFTER_S)
 
 
 def _open_tunnel(exchange: Exchange, target: Target, rules: ListenerRules) -> Tunnel:

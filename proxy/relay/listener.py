@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import ConfigError
@@ -26,22 +27,20 @@ BACKLOG = 1024
 
 
 class ListeningSocket:
-    """One listener's socket.
+    """A listener's socket; which one's, and what connections come in by, may change while it is open.
 
     Attributes:
-        name: The listener's.
         host: Address it is bound to.
         port: The port it has; of use where the configuration asked for port 0.
         address: What the configuration asked for.
         entrance: What those come in by who connect now.
     """
 
-    def __init__(self, listener: Listener, relay: Relay, entrance: Entrance) -> None:
+    def __init__(self, address: SocketAddress, relay: Relay, entrance: Entrance) -> None:
         """Prepare; ``bind`` takes the address."""
-        self.name = listener.name
-        self.address = listener.bind
-        self.host = listener.bind.host
-        self.port = listener.bind.port
+        self.address = address
+        self.host = address.host
+        self.port = address.port
         self.entrance = entrance
         self._relay = relay
         self._server = cast("asyncio.Server", None)
@@ -49,6 +48,16 @@ class ListeningSocket:
     def __repr__(self) -> str:
         """Return name and address."""
         return f"<ListeningSocket {self.name} {self.host}:{self.port}>"
+
+    @property
+    def name(self) -> str:
+        """Of the listener that it serves at present."""
+        return self.entrance.listener
+
+    @property
+    def bound(self) -> SocketAddress:
+        """The address that it has taken."""
+        return replace(self.address, port=self.port)
 
     @property
     def url(self) -> str:
@@ -70,10 +79,15 @@ class ListeningSocket:
             raise build_bind_error(_name_key(self.name), self.address, error) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def replace_entrance(self, security: Security | None) -> None:
-        """Let those who connect from now on come in by another one; those who are here are the relay's to see off."""
-        self._relay.close_entrance(self.entrance)
-        self.entrance = Entrance(self.name, security)
+    def is_where(self, listener: Listener) -> bool:
+        """Return whether this is the socket that a listener asks for; a port that the system chose is its own alone."""
+        return self.address == listener.bind and (self.address.port != 0 or self.name == listener.name)
+
+    def use(self, entrance: Entrance) -> None:
+        """Let those who connect from now on come in by it; those who came in by another are the relay's to see off."""
+        if entrance is not self.entrance:
+            self._relay.close_entrance(self.entrance)
+            self.entrance = entrance
 
     def _build_connection(self) -> ClientConnection | SecureConnection:
         client = ClientConnection(self._relay, self.entrance)
@@ -114,7 +128,7 @@ async def bind(listener: Listener, relay: Relay, security: Security | None = Non
     Raises:
         ConfigError: If the address cannot be bound.
     """
-    listening = ListeningSocket(listener, relay, Entrance(listener.name, security))
+    listening = ListeningSocket(listener.bind, relay, Entrance(listener.name, security))
     await listening.bind()
     return listening
 

@@ -18,6 +18,7 @@ import structlog
 from proxy.errors import (
     BodyTooLarge,
     ClientTimeout,
+    Draining,
     ExchangeError,
     InternalError,
     NoToken,
@@ -451,6 +452,8 @@ class Transfer:
         exchange.error = error.with_traceback(None)
         exchange.outcome = outcome or _outcome_of(error)
         self._abandon_upstream(error)
+        if isinstance(error, Draining):  # whoever is to connect again has nothing more to say here
+            self._answering.close_after()
         if self._answering.is_under_way:
             # Who took the answer too slowly would take for ever over what has been sent and not taken.
             self._answering.cut(reset=isinstance(error, ClientTimeout))

@@ -19,6 +19,7 @@ import pytest
 from harness.certificates import build_client_tls, write_pair
 from harness.program import Program, build_toml, find_free_port, running_program
 from harness.running import PATIENCE_S, RawClient, until
+from harness.tunnels import CONNECT, HOST, OTHER_HOST, found, intercepting, start_tls, trust
 from harness.upstream import Peer, scripted_upstream
 
 from proxy.config.secret import Secret
@@ -132,15 +133,15 @@ class Site:
             code = await program.wait()
         return code, program.stdout.decode(), program.stderr.decode()
 
-    async def connect(self, port: int | None = None, **tls: Any) -> RawClient:
+    async def connect(self, port: int | None = None, *, host: str = "127.0.0.1", **tls: Any) -> RawClient:
         """Open a connection."""
-        client = RawClient(*await asyncio.open_connection("127.0.0.1", port or self.port, **tls))
+        client = RawClient(*await asyncio.open_connection(host, port or self.port, **tls))
         self._open.append(client)
         return client
 
-    async def ask(self, path: str, port: int | None = None) -> tuple[int, bytes]:
+    async def ask(self, path: str, port: int | None = None, *, host: str = "127.0.0.1") -> tuple[int, bytes]:
         """Send one request on a connection of its own; return status and body."""
-        return await ask_on(await self.connect(port), path)
+        return await ask_on(await self.connect(port, host=host), path)
 
     async def ask_admin(self, path: str) -> bytes:
         """Return what the admin listener answers."""
@@ -181,9 +182,9 @@ class Site:
             client.close()
 
 
-async def ask_on(client: RawClient, path: str) -> tuple[int, bytes]:
+async def ask_on(client: RawClient, path: str, *, host: str = "proxy") -> tuple[int, bytes]:
     """Send one request; return status and body."""
-    client.send(f"GET {path} HTTP/1.1\r\nHost: proxy\r\n\r\n".encode())
+    client.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     head, body = await client.read_answer()
     return int(head.split()[1]), body
 
@@ -238,6 +239,12 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """Run a site with one route, ``/api/``."""
     async with running_site(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def section(tmp_path: Path) -> dict[str, str]:
+    """Return the section of an authority that tunnels are opened with."""
+    return found(tmp_path)
 
 
 async def test_no_exchange_is_lost_to_reloads(site: Site) -> None:
@@ -426,6 +433,52 @@ async def test_listeners_come_and_go(site: Site) -> None:
     assert (await site.ask("/api/x"))[0] == 200
 
 
+async def test_listeners_share_a_port_on_other_addresses(site: Site) -> None:
+    """One is added beside the other, and moved to a third address; only what overlaps waits for a restart."""
+    cad = {"name": "cad", "bind": "127.0.0.1:0"}
+    outcomes, statuses = [], []
+    for host in ("127.0.0.2", "127.0.0.3"):
+        outcomes.append(await site.reload(listener=[cad, {"name": "cad2", "bind": f"{host}:{site.port}"}]))
+        statuses.append((await site.ask("/api/x", host=host))[0])
+    everywhere = {"name": "cad2", "bind": f"0.0.0.0:{site.port}", "allow": ["127.0.0.0/8"]}
+    refused = await site.reload(listener=[cad, everywhere])
+    with pytest.raises(ConnectionRefusedError):
+        await site.connect(host="127.0.0.2")
+
+    assert [outcome["event"] for outcome in outcomes] == ["config.reloaded"] * 2
+    assert statuses == [200, 200]
+    assert (refused["event"], refused["key"]) == ("config.refused", "listener cad2: bind")
+    assert f"overlaps 127.0.0.1:{site.port}, where listener cad serves at present" in refused["problem"]
+
+
+async def test_listeners_change_places(site: Site) -> None:
+    """Each address is the other one's from then on, and no connection is left that came in by its former name."""
+    binds = [f"127.0.0.1:{find_free_port()}" for _ in range(2)]
+    ports = [int(bind.partition(":")[2]) for bind in binds]
+    places = [dict(zip(("a", "b"), order, strict=True)) for order in (binds, reversed(binds))]
+    before, after = ([{"name": name, "bind": bind} for name, bind in place.items()] for place in places)
+    await site.reload(listener=before)
+    idle, busy = await site.connect(ports[0]), await site.connect(ports[0])
+    assert (await ask_on(idle, "/api/x"))[0] == 200
+    busy.send(b"GET /api/slow HTTP/1.1\r\nHost: proxy\r\n\r\n")
+    await busy.read_head()
+    event = await site.reload(listener=after)
+    left = await idle.read_all()
+    statuses = [(await site.ask("/api/x", port))[0] for port in ports]
+    Slow.go_on.set()
+    held = await busy.read_all()
+    assert await site.program.stop() == 0
+    by = [record["listener"] for record in site.records() if record["event"] == "exchange.closed"]
+    opened = [(one["listener"], one["url"]) for one in site.events() if one["event"] == "listener.opened"]
+
+    assert event["event"] == "config.reloaded"
+    assert left == b""
+    assert statuses == [200, 200]
+    assert held == b"heldback"
+    assert by == ["a", "b", "a", "a"]
+    assert opened[-2:] == [("a", f"http://{binds[1]}"), ("b", f"http://{binds[0]}")]
+
+
 async def test_a_taken_port_refuses_the_reload(site: Site) -> None:
     """Also what else the file says is not used then."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -463,6 +516,35 @@ async def test_a_listener_changes_to_tls(site: Site, tmp_path: Path, authority: 
 
     assert left == b""
     assert status == 200
+
+
+@pytest.mark.parametrize("still_routed", [HOST, OTHER_HOST])
+async def test_a_tunnel_that_would_not_be_granted_any_more_ends(
+    site: Site, section: dict[str, str], still_routed: str
+) -> None:
+    """Its listener opens none now, or none to that host: the next request in it is told to connect again."""
+
+    def intercept(host: str, *, intercepts: bool) -> dict[str, Any]:
+        sections = intercepting(section, intercept=intercepts)
+        sections["listener"].append({"name": "other", "bind": "127.0.0.1:0", "intercept": True})
+        plain = route("api", site.upstream)
+        return {**sections, "route": [{**plain, "name": "host", "match": {"host": host}}, {**plain, "match": {}}]}
+
+    await site.reload(**intercept(HOST, intercepts=True))
+    client = await site.connect()
+    client.send(CONNECT)
+    await client.read_head()
+    await start_tls(client, trust(section), HOST)
+    before, _ = await ask_on(client, "/x", host=HOST)
+    event = await site.reload(**intercept(still_routed, intercepts=still_routed != HOST))
+    client.send(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    head, body = await client.read_answer()
+    rest = await client.read_all()
+
+    assert (before, event["event"]) == (200, "config.reloaded")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert "connect again" in json.loads(body)["detail"]
+    assert rest == b""
 
 
 async def test_what_needs_a_restart_is_named(site: Site) -> None:
