@@ -2,11 +2,14 @@
 
 The rule of this file: only data that the relay fills in and the traffic record reads.  It knows no socket, no
 clock and no configuration.  Times are seconds of one monotonic clock; ``started_at`` alone is wall time.
+
+An exchange and an attempt are no dataclasses: they begin with what their class says.  One of each is made for every
+request, and a method that ``dataclass`` writes stays interpreted where all else is compiled.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,7 +93,6 @@ class Connect:
     host: str
 
 
-@dataclass(slots=True)
 class Attempt:
     """One try at the upstream.
 
@@ -107,9 +109,6 @@ class Attempt:
         ended_at: When the attempt was over.
     """
 
-    url: str
-    reused: bool
-    fingerprint: str | None
     address: str | None = None
     status: int | None = None
     error: str | None = None
@@ -121,8 +120,17 @@ class Attempt:
     first_byte_at: float | None = None
     ended_at: float | None = None
 
+    def __init__(self, url: str, *, reused: bool, fingerprint: str | None) -> None:
+        """Begin one."""
+        self.url = url
+        self.reused = reused
+        self.fingerprint = fingerprint
 
-@dataclass(slots=True)
+    def __repr__(self) -> str:
+        """Return where it went, and what came of it."""
+        return f"<Attempt {self.address} {self.status or self.error or 'under way'}>"
+
+
 class Exchange:
     """One request from its first byte to its record.
 
@@ -145,22 +153,13 @@ class Exchange:
         bytes_out: Sent to the client, head included.
     """
 
-    id: str
-    started_at: float
-    started: float
-    listener: str
-    client: str
     request: RequestHead | None = None
-    request_body: Body = field(default_factory=Body)
     route: str | None = None
     credential: str | None = None
     user: str | None = None
     named_by: str | None = None
-    attempts: list[Attempt] = field(default_factory=list)
     response: ResponseHead | None = None
-    response_body: Body = field(default_factory=Body)
     sent_authorization: str | None = None
-    query_tokens: tuple[str, ...] = ()
     token_expires_in_s: float | None = None
     token_wait_s: float = 0.0
     queue_s: float = 0.0
@@ -171,3 +170,19 @@ class Exchange:
     bytes_out: int = 0
     client_cert: str | None = None
     connect: Connect | None = None
+
+    def __init__(self, id: str, started_at: float, started: float, listener: str, client: str) -> None:  # noqa: A002
+        """Begin one, of which nothing is known but where it came from."""
+        self.id = id
+        self.started_at = started_at
+        self.started = started
+        self.listener = listener
+        self.client = client
+        self.request_body = Body()
+        self.response_body = Body()
+        self.attempts: list[Attempt] = []
+        self.query_tokens: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return its id and its outcome; its heads hold secrets."""
+        return f"<Exchange {self.id} {self.outcome}>"

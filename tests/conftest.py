@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import structlog
 from blockbuster import blockbuster_ctx
@@ -20,6 +21,10 @@ from proxy.traffic.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How long an example takes, the machine's load decides.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 NO_SKIP = "RAPIDSOS_PROXY_TESTS_NO_SKIP"
 """Set by .ci/run: a skipped test then fails the run."""

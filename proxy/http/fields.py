@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,59 +93,74 @@ def _is_secret_ending(text: str) -> bool:
     return text.replace("_", "-").endswith(SECRET_ENDINGS)
 
 
-class _LowerNames(dict[str, str]):
+class _LowerNames:
     """Valid field names seen so far, each with its lower case: a look-up instead of a match and a copy."""
 
-    MOST = 512
-    """Real traffic uses a few dozen names; past this, names are checked each time and not remembered."""
-    LONGEST = 64
+    __slots__ = ("_known",)
 
-    def __missing__(self, name: str) -> str:
-        """Check a name not seen before (RFC 9110, section 5.1).
+    MOST: Final = 512
+    """Real traffic uses a few dozen names; past this, names are checked each time and not remembered."""
+    LONGEST: Final = 64
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """Return a name in lower case; one not seen before is checked (RFC 9110, section 5.1).
 
         Raises:
             ValueError: If it is no token: empty, with white space before the colon, or a folded line.
         """
+        known = self._known.get(name)
+        if known is not None:
+            return known
         if TOKEN.fullmatch(name) is None:
             message = "a field name is not a token (white space before the colon, or a folded line)"
             raise ValueError(message)
         lower = name.lower()
-        if len(self) < self.MOST and len(name) <= self.LONGEST:
-            self[name] = lower
+        if len(self._known) < self.MOST and len(name) <= self.LONGEST:
+            self._known[name] = lower
         return lower
 
 
-class _Sections(dict[bytes, FieldSection]):
+class _Sections:
     """Sections seen of late, by their bytes."""
 
-    MOST_BYTES = 1_500_000
+    __slots__ = ("_bytes", "_known")
+
+    MOST_BYTES: Final = 1_500_000
     """Past this all are forgotten and those in use learnt anew, so that no order has to be kept."""
-    LONGEST = 2048
+    LONGEST: Final = 2048
     """Bytes of a section that is remembered."""
 
     def __init__(self) -> None:
         """Start with none."""
-        super().__init__()
+        self._known: dict[bytes, FieldSection] = {}
         self._bytes = 0
 
-    def __missing__(self, data: bytes) -> FieldSection:
-        """Parse a section not seen before.
+    def __getitem__(self, data: bytes) -> FieldSection:
+        """Return a section; one not seen before is parsed.
 
         Raises:
             ValueError: If it is none; the message says why.
         """
+        section = self._known.get(data)
+        return self._learn(data) if section is None else section
+
+    def _learn(self, data: bytes) -> FieldSection:
         section = _parse(data)
         if len(data) <= self.LONGEST and not any(map(is_secret_field, section.names)):
             size = _estimate_size(data, section)
             if self._bytes + size > self.MOST_BYTES:
                 self.clear()
             self._bytes += size
-            self[data] = section
+            self._known[data] = section
         return section
 
     def clear(self) -> None:
         """Forget all of them."""
-        super().clear()
+        self._known.clear()
         self._bytes = 0
 
 

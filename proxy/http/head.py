@@ -32,7 +32,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*
 """RFC 9112, section 4.  The last SP may be missing: many servers leave it out with an empty reason."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)  # of the heads below: what dataclass writes is not compiled; see exchange.py
 class _Head:
     """What requests and answers have in common.
 
@@ -61,7 +61,7 @@ class _Head:
         return self.section.all(name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class RequestHead(_Head):
     """A request's head as received.
 
@@ -74,8 +74,20 @@ class RequestHead(_Head):
     method: str
     target: str
 
+    def __init__(self, minor: int, section: FieldSection, size: int, method: str, target: str) -> None:
+        """Take what was read."""
+        self.minor = minor
+        self.section = section
+        self.size = size
+        self.method = method
+        self.target = target
 
-@dataclass(slots=True)
+    def with_section(self, section: FieldSection) -> RequestHead:
+        """Return one with other fields."""
+        return RequestHead(self.minor, section, self.size, self.method, self.target)
+
+
+@dataclass(slots=True, init=False)
 class ResponseHead(_Head):
     """An answer's head as received, or as the proxy built it.
 
@@ -86,6 +98,14 @@ class ResponseHead(_Head):
 
     status: int
     reason: str
+
+    def __init__(self, minor: int, section: FieldSection, size: int, status: int, reason: str) -> None:
+        """Take what was read, or is to be sent."""
+        self.minor = minor
+        self.section = section
+        self.size = size
+        self.status = status
+        self.reason = reason
 
 
 def parse_request_head(data: bytes) -> RequestHead:

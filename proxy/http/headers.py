@@ -10,7 +10,6 @@ Towards the upstream we are a gateway, not a mere proxy: replacing Authorization
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.http.fields import build_section
@@ -96,7 +95,7 @@ def without_field(head: RequestHead, name: str) -> RequestHead:
     kept = [
         field for field, lower in zip(section.fields, section.names, strict=True) if lower.replace("_", "-") != twin
     ]
-    return replace(head, section=build_section(kept))
+    return head.with_section(build_section(kept))
 
 
 def build_upstream_head(

@@ -21,7 +21,7 @@ Form = Literal["origin", "absolute", "asterisk", "authority"]
 _ABSOLUTE = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*)://([^/?]*)(.*)")
 
 
-@dataclass(slots=True)  # one is made for each request, and frozen ones take five times as long to make
+@dataclass(slots=True, init=False)  # one is made for each request; see exchange.py
 class Target:
     """The target URI of one request.
 
@@ -40,6 +40,14 @@ class Target:
     host: str | None
     port: int | None
     path: str
+
+    def __init__(self, form: Form, scheme: str | None, host: str | None, port: int | None, path: str) -> None:
+        """Take what was read."""
+        self.form: Form = form
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.path = path
 
 
 def parse_host(section: FieldSection) -> Authority | None:

@@ -51,8 +51,8 @@ LONGEST_LINGER_S = 30.0
 """How long what it still sends is read and thrown away: as long as nginx does it for an upload that was refused."""
 
 
-class ClientConnection(asyncio.Protocol):
-    """One connection from a client."""
+class ClientConnection:
+    """One connection from a client; an ``asyncio.Protocol`` by its methods, as upstream.py says why."""
 
     __slots__ = (
         "_address",
@@ -84,8 +84,8 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self._entrance = entrance
         self._listener = entrance.listener
-        self._transport = cast("asyncio.Transport", None)
-        self._wire = cast("Wire", None)
+        self._transport: asyncio.Transport  # this and the next: from connection_made on
+        self._wire: Wire
         self._address = ""
         self._certificate: str | None = None
         self._connect: Connect | None = None

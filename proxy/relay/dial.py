@@ -239,7 +239,7 @@ class Dialer:
         limit_s = self._timeouts.tls
         try:
             async with asyncio.timeout(limit_s):
-                _, connection = await loop.create_connection(
+                _, connection = await loop.create_connection(  # type: ignore[type-var]  # as in upstream.py
                     factory,
                     sock=sock,
                     ssl=self._tls,
@@ -260,9 +260,12 @@ async def _start_plain(
 ) -> UpstreamConnection:
     """Give the socket its protocol."""
     try:
-        return (await asyncio.get_running_loop().create_connection(factory, sock=sock))[1]
+        _, connection = await asyncio.get_running_loop().create_connection(  # type: ignore[type-var]  # as in upstream.py
+            factory, sock=sock
+        )
     except OSError as error:
         raise _build_lost(origin, error) from error
+    return connection
 
 
 def _find_peer(origin: Origin, sock: socket.socket) -> tuple[str, int]:

@@ -8,17 +8,16 @@ The rule of this file: heads alone.  Bodies are relayed as they are.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.http.fields import build_section
+from proxy.http.head import ResponseHead
 from proxy.traffic.live import LiveTokens
 from proxy.traffic.redact import Redactions, Redactor, may_have_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.http.head import ResponseHead
     from proxy.tokens.token import Token
 
 
@@ -43,4 +42,4 @@ class Echoes:
         reason = self._redactor.mask(head.reason)
         if fields == head.fields and reason == head.reason:
             return head
-        return replace(head, section=build_section(fields), reason=reason)
+        return ResponseHead(head.minor, build_section(fields), head.size, head.status, reason)

@@ -14,23 +14,21 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ClientNotAllowed, Draining, LogFull, MethodNotAllowed
 from proxy.exchange import Connect
-from proxy.http.admission import check_tunnelled
+from proxy.http.admission import Admission, check_tunnelled
 from proxy.http.problem import build_options_answer, is_answered_here
 from proxy.http.stub import build_stub_token_answer, find_base
 from proxy.relay.persons import Persons
-from proxy.relay.tunnel import Tunnel
+from proxy.relay.tunnel import Interceptor, Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.config.units import Network
     from proxy.exchange import Exchange
-    from proxy.http.admission import Admission
     from proxy.http.head import RequestHead
     from proxy.http.problem import Answer
     from proxy.http.targets import Target
     from proxy.relay.pool import Pool
-    from proxy.relay.tunnel import Interceptor
     from proxy.routing.table import CompiledRoute, RouteTable
     from proxy.tokens.source import Source
 
@@ -43,7 +41,6 @@ RETRY_AFTER_S = 1
 """Told to a client when the log is full: a second on, a part of it will have been written."""
 
 
-@dataclass(slots=True)
 class Admitted:
     """An exchange that may go on, with all that it needs.
 
@@ -52,11 +49,17 @@ class Admitted:
         kept_back: A field of the client's, in lower case, that does not go on; None for no such one.
     """
 
-    route: CompiledRoute
-    path: str
-    source: Source
-    pool: Pool
-    kept_back: str | None = None
+    __slots__ = ("kept_back", "path", "pool", "route", "source")
+
+    def __init__(
+        self, route: CompiledRoute, path: str, source: Source, pool: Pool, kept_back: str | None = None
+    ) -> None:
+        """Take what was found."""
+        self.route = route
+        self.path = path
+        self.source = source
+        self.pool = pool
+        self.kept_back = kept_back
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,7 +73,11 @@ class ListeningSocket:
         """
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._build_connection, self.host, self.port, backlog=BACKLOG, start_serving=False
+                self._build_connection,  # type: ignore[arg-type]  # as in upstream.py
+                self.host,
+                self.port,
+                backlog=BACKLOG,
+                start_serving=False,
             )
         except OSError as error:
             raise build_bind_error(_name_key(self.name), self.address, error) from error

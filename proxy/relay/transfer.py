@@ -10,6 +10,7 @@ The rule of this file: ``finish`` runs exactly once for each transfer, and nothi
 from __future__ import annotations
 
 import asyncio
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,6 +46,7 @@ from proxy.relay.asking import Asking
 from proxy.relay.dial import Phases
 from proxy.relay.gate import Admitted
 from proxy.tokens.rejection import BodyLook
+from proxy.tokens.token import Token
 from proxy.traffic.names import MASK
 
 if TYPE_CHECKING:
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
     from proxy.relay.relay import Relay
     from proxy.relay.tunnel import Tunnel
     from proxy.relay.upstream import UpstreamConnection
-    from proxy.tokens.token import Token
 
 log = structlog.get_logger(__name__)
 
@@ -68,8 +69,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 do at RapidSOS is not documented, so they are left to the client."""
 SERVER_ERROR = 500
 """RFC 9110, section 15.6: from here on."""
-NOT_YET: Any = None
-"""Stands where something is, whenever it is asked for."""
+NO_TOKEN = Token("", None, -math.inf, -math.inf, -math.inf, 0.0)
+"""Stands for the token of an exchange that has none yet."""
 
 
 class Transfer:
@@ -111,12 +112,12 @@ class Transfer:
         self._asking = Asking(relay, client, exchange, body)
         self._answering = Answering(relay, client, exchange)
         self.exchange = exchange
-        self._request: RequestHead = exchange.request or NOT_YET  # None only where the transfer ends at once
-        self._admitted: Admitted = NOT_YET
-        self._token: Token = NOT_YET
+        self._request: RequestHead  # this and the next: none, where the transfer ends before it has begun
+        self._admitted: Admitted
+        self._token = NO_TOKEN
         self._upstream: UpstreamConnection | None = None
         self._held: UpstreamConnection | None = None
-        self._attempt: Attempt = NOT_YET
+        self._attempt: Attempt  # none, while the exchange has none
         self._task: asyncio.Task[None] | None = None
         self._look: BodyLook | None = None
         self._resent = False
@@ -156,8 +157,8 @@ class Transfer:
         if not isinstance(admitted, Admitted):
             return self._end_here(admitted)
         self._admitted = admitted
-        if admitted.kept_back is not None:
-            self._request = without_field(self._request, admitted.kept_back)
+        request = cast("RequestHead", self.exchange.request)  # without one nothing is let in
+        self._request = request if admitted.kept_back is None else without_field(request, admitted.kept_back)
         if not admitted.route.replay:
             self._asking.forgo_replay()
         token = self._admitted.source.current()
@@ -237,7 +238,7 @@ class Transfer:
         if route.token_parameter is not None:
             path = place_in_query(path, route.token_parameter, MASK)
         url = f"{route.upstream.scheme}://{route.host_field}{path}"
-        attempt = Attempt(url, reused, self._token.fingerprint)
+        attempt = Attempt(url, reused=reused, fingerprint=self._token.fingerprint)
         self.exchange.attempts.append(attempt)
         self._attempt = attempt
         return attempt
@@ -508,7 +509,7 @@ class Transfer:
     def _end_late(self, deadline_s: float) -> None:
         """End an exchange whose route's deadline has passed; whose fault it was is told by what it waited for."""
         limit = f"within the route's deadline of {deadline_s:g} s"
-        if self._held is not None or cast("Token | None", self._token) is None:
+        if self._held is not None or self._token is NO_TOKEN:
             detail = f"no token was to be had {limit}; see `rapidsos-proxy token status`"
             self.fail(NoToken(detail, retry_after_s=1))
         elif self._task is not None:
@@ -560,7 +561,7 @@ class Transfer:
         now = exchange.ended = self._relay.clock()
         if exchange.attempts and self._attempt.ended_at is None:
             self._attempt.ended_at = now
-        self._relay.exchange_closed(exchange, self._token)
+        self._relay.exchange_closed(exchange, None if self._token is NO_TOKEN else self._token)
         self._client.exchange_over(keep_alive=keep_alive)
 
     def _start_task(self, work: Callable[[], Awaitable[None]], name: str) -> None:

@@ -7,7 +7,6 @@ arrives without having been asked for does too (RFC 9112, section 9.2): it can n
 
 from __future__ import annotations
 
-import asyncio
 import select
 import ssl
 from typing import TYPE_CHECKING, Protocol, cast
@@ -19,6 +18,7 @@ from proxy.http.headers import allows_reuse
 from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.http.framing import BodyReader
@@ -67,8 +67,10 @@ class ConnectionKeeper(Protocol):
         ...
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection:
     """One connection; idle in its pool or in use by one transfer.
+
+    It is an ``asyncio.Protocol`` by its methods: a compiled class cannot inherit from one that is not.
 
     Attributes:
         address: ``ip:port`` of the peer.
@@ -104,8 +106,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._turn = turn
         self._most_head = most_head
         self._most_fields = most_fields
-        self._transport = cast("asyncio.Transport", None)
-        self._wire = cast("Wire", None)
+        self._transport: asyncio.Transport  # this and the next: from connection_made on
+        self._wire: Wire
         self._taker: AnswerTaker | None = None
         self._body: BodyReader | None = None
         self._before = 0

@@ -11,9 +11,10 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from proxy.errors import Malformed, NoRoute
+from proxy.routing.origin import Origin  # noqa: TC001 (compiled, a dataclass looks up what its fields are)
 from proxy.routing.paths import Prefix, check_inside, is_odd, normal_form, parse_prefix
-from proxy.routing.permits import build_permits, find_methods
-from proxy.tokens.rejection import build_rejections
+from proxy.routing.permits import Permits, build_permits, find_methods
+from proxy.tokens.rejection import Rejections, build_rejections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from proxy.config.models import Listener, Route
     from proxy.http.head import RequestHead
     from proxy.http.targets import Target
-    from proxy.routing.origin import Origin
-    from proxy.routing.permits import Permits
-    from proxy.tokens.rejection import Rejections
 
     Address = IPv4Address | IPv6Address
 
@@ -99,7 +97,6 @@ class CompiledRoute:
     deadline_s: float | None
 
 
-@dataclass(slots=True)  # one is made for each request; see Target
 class MatchedRoute:
     """The route that takes a request.
 
@@ -107,8 +104,12 @@ class MatchedRoute:
         path: Path and query for the upstream, byte for byte but for what the route strips.
     """
 
-    route: CompiledRoute
-    path: str
+    __slots__ = ("path", "route")
+
+    def __init__(self, route: CompiledRoute, path: str) -> None:
+        """Take what was found."""
+        self.route = route
+        self.path = path
 
 
 class RouteTable:

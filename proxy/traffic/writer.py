@@ -48,7 +48,7 @@ class Writer:
         self.use(max_bytes=max_bytes, when_full=when_full)
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._writing = threading.Thread(target=self._run, name=name, daemon=True)
         # Written by the event loop.
         self._put_lines = 0
         self._put_bytes = 0
@@ -80,11 +80,11 @@ class Writer:
     @property
     def is_started(self) -> bool:
         """Whether the thread was started."""
-        return self._thread.ident is not None
+        return self._writing.ident is not None
 
     def start(self) -> None:
         """Start the thread; the sink is open."""
-        self._thread.start()
+        self._writing.start()
 
     def put(self, line: bytes) -> None:
         """Queue a line, or count it as dropped when there is no room."""
@@ -113,7 +113,7 @@ class Writer:
         """
         self._is_stopping = True
         self._wake.set()
-        self._thread.join(deadline_s)
+        self._writing.join(deadline_s)
         return self._put_lines - self.written
 
     def _run(self) -> None:

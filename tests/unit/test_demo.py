@@ -8,10 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from harness.exchanges import build_attempt, build_exchange
 
 from proxy.demo import FILE_PORTS, TEMPORARY_PREFIX, ExchangeLines, Ports, build_banner, prepare_demo
 from proxy.errors import ConfigError, NoRoute
-from proxy.exchange import REFUSED, Attempt, Exchange
+from proxy.exchange import REFUSED
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.lock import FileLock
@@ -35,11 +36,8 @@ def exchange():
     """Return an exchange that went well."""
     request = RequestHead(1, build_section([]), 60, "GET", "/egress/v1/alerts")
     response = ResponseHead(1, build_section([]), 40, 200, "OK")
-    attempt = Attempt(url="http://127.0.0.1:9912/v1/alerts", reused=False, fingerprint=FINGERPRINT, status=200)
-    exchange = Exchange("e-1", 1_700_000_000.0, 10.0, "cad", "127.0.0.1", request=request, response=response)
-    exchange.attempts.append(attempt)
-    exchange.ended = 10.0123
-    return exchange
+    attempt = build_attempt("http://127.0.0.1:9912/v1/alerts", fingerprint=FINGERPRINT, status=200)
+    return build_exchange(10.0, request=request, response=response, attempts=[attempt], ended=10.0123)
 
 
 def shown(exchange, *, coloured=False):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from harness import exchanges
+from harness.exchanges import build_attempt
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.admin.metrics import PREFIX, ProxyCollector
 from proxy.errors import NoToken
-from proxy.exchange import OK, TOKEN_FAILED, Attempt, Exchange
+from proxy.exchange import OK, TOKEN_FAILED
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.relay.breaker import BreakerStatus
@@ -22,7 +24,7 @@ from proxy.tokens.token import TokenFetch
 
 def build_exchange(**changes):
     """Build an exchange of 2 ms on the route ``ingress``."""
-    attempt = Attempt("https://up/x", reused=False, fingerprint=None, connect_s=0.02, sent_at=5.0, first_byte_at=5.0015)
+    attempt = build_attempt("https://up/x", connect_s=0.02, sent_at=5.0, first_byte_at=5.0015)
     parts = {
         "request": RequestHead(1, build_section([]), 40, "GET", "/x"),
         "response": ResponseHead(1, build_section([]), 60, 200, "OK"),
@@ -31,7 +33,7 @@ def build_exchange(**changes):
         "bytes_in": 140,
         "bytes_out": 1060,
     }
-    return Exchange("id", 1e9, 5.0, "cad", "10.0.0.1", route="ingress", **(parts | changes))
+    return exchanges.build_exchange(5.0, route="ingress", **(parts | changes))
 
 
 def build_fetch(outcome, *, life_s=None, fingerprint=None):

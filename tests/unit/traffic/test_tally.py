@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from harness import exchanges
+from harness.exchanges import build_attempt
 
 from proxy.errors import NoToken
-from proxy.exchange import CLIENT_LEFT, OK, TOKEN_FAILED, Attempt, Exchange
+from proxy.exchange import CLIENT_LEFT, OK, TOKEN_FAILED
 from proxy.http.fields import build_section
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.tokens.token import TokenFetch
@@ -17,13 +19,13 @@ def build_exchange(*, method="GET", status=200, route="ingress", **changes):
     parts = {
         "request": RequestHead(1, build_section([]), 40, method, "/x"),
         "response": None if status is None else ResponseHead(1, build_section([]), 60, status, ""),
-        "attempts": [Attempt("https://up/x", reused=True, fingerprint=None, sent_at=100.0, first_byte_at=100.0015)],
+        "attempts": [build_attempt("https://up/x", reused=True, sent_at=100.0, first_byte_at=100.0015)],
         "queue_s": 0.0002,
         "ended": 100.002,
         "bytes_in": 140,
         "bytes_out": 1060,
     }
-    return Exchange("id", 1e9, 100.0, "cad", "10.0.0.1", route=route, **(parts | changes))
+    return exchanges.build_exchange(100.0, route=route, **(parts | changes))
 
 
 def build_fetch(**changes):
@@ -112,7 +114,7 @@ def test_phases_of_a_plain_exchange():
 def test_new_connection_counts_all_its_phases_as_one():
     """DNS, TCP and TLS of a new connection are one duration; a phase that was not gone through adds nothing."""
     tally = Tally()
-    attempt = Attempt("https://up/x", reused=False, fingerprint=None, dns_s=None, connect_s=0.02, tls_s=0.04)
+    attempt = build_attempt("https://up/x", dns_s=None, connect_s=0.02, tls_s=0.04)
 
     tally.exchange_closed(build_exchange(attempts=[attempt]))
 
@@ -125,7 +127,7 @@ def test_attempt_that_never_came_to_connect_is_no_connection():
     """An attempt that was refused before it dialled is not in the connect histogram."""
     tally = Tally()
 
-    tally.exchange_closed(build_exchange(attempts=[Attempt("https://up/x", reused=False, fingerprint=None)]))
+    tally.exchange_closed(build_exchange(attempts=[build_attempt("https://up/x")]))
 
     assert sum(tally.routes["ingress"].connect.counts) == 0
 
