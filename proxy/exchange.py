@@ -29,7 +29,7 @@ TOKEN_FAILED = "token_failed"  # noqa: S105 (an outcome, not a password) # nosec
 UPSTREAM_FAILED = "upstream_failed"
 """The upstream could not be reached, or its answer was not whole."""
 ABORTED = "aborted"
-"""Cut by the end of the drain, or by a defect of ours."""
+"""Cut by the end of the drain, by a defect of ours, or by the end of its connection before its turn had come."""
 
 CLIENT_LEFT_STATUS = 499
 

@@ -24,7 +24,7 @@ from proxy.errors import (
     InternalError,
     Malformed,
 )
-from proxy.exchange import CLIENT_LEFT, REFUSED
+from proxy.exchange import ABORTED, CLIENT_LEFT, REFUSED
 from proxy.http.framing import NO_BODY, LengthBody, request_body
 from proxy.http.head import HEAD_END, parse_request_head
 from proxy.http.scan import HeadScanner
@@ -189,11 +189,10 @@ class ClientConnection:
         """Tell the transfer under way."""
         self._relay.leave(self)
         transfer, self._transfer = self._transfer, None
-        waiting = b"" if self._is_lingering else self._buffer
+        waiting, self._buffer = self._buffer, b""
         if transfer is not None:
             transfer.client_lost()
-        if waiting:
-            self._record_what_waited(waiting)
+        self._record_what_waited(waiting, CLIENT_LEFT)
 
     def pause_writing(self) -> None:
         """Hold the upstream back, and what is pipelined: the client reads more slowly than it is sent to."""
@@ -240,6 +239,7 @@ class ClientConnection:
             if not is_whole:
                 break
         if self._is_lingering:
+            self._record_what_waited(data, ABORTED)
             return
         self._buffer = data
         if self._eof and self._transfer is None and not self._is_stalled:
@@ -332,8 +332,7 @@ class ClientConnection:
 
     def _end_of_requests(self) -> None:
         """Close after the last answer to a client that sends no more; half a head leaves a record."""
-        if self._buffer:
-            self._record_what_waited(self._buffer)
+        self._record_what_waited(self._buffer, CLIENT_LEFT)
         self._close()
 
     # What a transfer calls.
@@ -480,20 +479,24 @@ class ClientConnection:
         self._relay.exchange_closed(exchange, None)
         self._transport.abort()
 
-    def _record_what_waited(self, waiting: bytes) -> None:
-        """Leave a record of a client that left before its head was whole, or its request's turn had come.
+    def _record_what_waited(self, waiting: bytes, outcome: str) -> None:
+        """Leave a record of a connection that ended before a head on it was whole, or a request's turn had come.
 
-        Of several requests that waited it names the first, and counts the bytes of all.
+        Of several requests that waited it names the first, and counts the bytes of all; empty lines are none.
         """
+        self._buffer = b""
+        if not waiting.strip(b"\r\n"):
+            return
         exchange = self._open_exchange()
         exchange.bytes_in = len(waiting)
         end = waiting.find(HEAD_END) + len(HEAD_END)
         if end >= len(HEAD_END):
             with contextlib.suppress(ClientError):
                 exchange.request = parse_request_head(waiting[:end])
-        exchange.outcome = CLIENT_LEFT
+        exchange.outcome = outcome
+        if outcome == ABORTED and (self._relay.is_draining or not self._entrance.is_open):
+            exchange.error = Draining(Draining.stopping if self._relay.is_draining else Draining.removed)
         exchange.ended = self._relay.clock()
-        self._buffer = b""
         self._relay.exchange_closed(exchange, None)
 
     def _close(self) -> None:
@@ -502,7 +505,7 @@ class ClientConnection:
         A socket that is closed with unread bytes in it resets, and a reset can overtake the answer; so ours is closed
         for sending only, and what still comes is thrown away (RFC 9112, section 9.6).
         """
-        self._buffer = b""
+        self._record_what_waited(self._buffer, ABORTED)
         self._wire.flush()
         self._is_lingering = True
         self._started = self._last_active = self._relay.clock()

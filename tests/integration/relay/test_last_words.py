@@ -105,6 +105,45 @@ async def test_what_waited_behind_a_request_when_its_client_broke_off_leaves_a_r
         assert second.attempts == []
 
 
+@pytest.mark.parametrize(("path", "first"), [("/api/x", "ok"), ("/nowhere", "refused")])
+async def test_what_waits_behind_the_last_request_of_a_connection_leaves_a_record(
+    in_front_of: Any, path: str, first: str
+) -> None:
+    """Also where the first is answered as it is read; empty lines are no request."""
+    last = f"GET {path} HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n".encode()
+    async with in_front_of(answering(OK)) as proxy:
+        await proxy.talk(last + b"\r\n")
+        await proxy.talk(last + GET + GET)
+        exchanges = await proxy.recorder.wait_exchanges(3)
+
+        assert [exchange.outcome for exchange in exchanges] == [first, first, "aborted"]
+        assert (exchanges[2].request.target, exchanges[2].bytes_in) == ("/api/x", 2 * len(GET))
+
+
+async def test_what_waits_when_the_proxy_stops_leaves_a_record(in_front_of: Any) -> None:
+    """The request under way is answered whole; the one behind it is not begun, and not forgotten."""
+    go_on = asyncio.Event()
+
+    async def answer_late(peer: Peer) -> None:
+        await peer.read_head()
+        await go_on.wait()
+        peer.send(OK)
+
+    async with in_front_of(answer_late) as proxy:
+        client = await proxy.connect()
+        client.send(GET + GET)
+        await until(lambda: bool(proxy.upstream.peers and proxy.upstream.peers[0].received))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(proxy.service.drain())
+            await until(lambda: proxy.service.status().draining)
+            go_on.set()
+            answers = await client.read_all()
+
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert [exchange.outcome for exchange in proxy.recorder.exchanges] == ["ok", "aborted"]
+        assert proxy.recorder.exchanges[1].error.slug == "draining"
+
+
 async def test_a_refused_upload_that_goes_on_gets_its_answer(
     in_front_of: Any, looks: asyncio.Queue[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
