@@ -175,7 +175,9 @@ def _collect_certificates(status: ProxyStatus) -> Iterator[Metric]:
         labels=("listener",),
     )
     failures = CounterMetricFamily(
-        f"{PREFIX}listener_handshake_failures", "TLS handshakes that failed.", labels=("listener", "reason")
+        f"{PREFIX}listener_handshake_failures",
+        "TLS handshakes that failed, and connections that TLS ended later.",
+        labels=("listener", "reason"),
     )
     for certificate in status.certificates:
         ends.add_metric((certificate.listener,), certificate.not_after)

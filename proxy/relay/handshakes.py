@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a handshake came to nothing.
+    """Why a handshake came to nothing, or TLS ended a connection later.
 
     Attributes:
         reason: A word for metrics.
@@ -101,6 +101,11 @@ AFTER_END = Failure(
     "after_end", "it went on sending after it had said that nothing follows (close_notify)", EMPTY_RECORDS.fix
 )
 _BY_REASON = {
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": Failure(
+        "bad_record",
+        "a TLS record came that is not as it was sent: damaged or forged on the way",
+        "look for faulty hardware, or a machine that changes what it forwards, between it and the proxy",
+    ),
     "CALLBACK_FAILED": WRONG_NAME,  # of the name that the client has sent (proxy.ca.authority)
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": Failure(
         "no_client_certificate",
@@ -171,8 +176,14 @@ class Handshakes:
     def _end_turn(self) -> None:
         self._begun_at = None
 
-    def fail(self, client: str, failure: Failure) -> None:
-        """Count a failure of the client at an address, and tell of it unless that was done a moment ago."""
+    def fail(self, client: str, failure: Failure, *, is_over: bool = False) -> None:
+        """Count a failure of the client at an address, and tell of it unless that was done a moment ago.
+
+        Args:
+            client: The address.
+            failure: What went wrong.
+            is_over: Whether the handshake had been done before.
+        """
         self.failures[failure.reason] += 1
         now = self._clock()
         self._told_at = {key: at for key, at in self._told_at.items() if now - at < QUIET_S}
@@ -184,7 +195,7 @@ class Handshakes:
         untold, self._untold = self._untold, 0
         failure = self._explain(failure)
         log.warning(
-            "handshake.failed",
+            "tls.failed" if is_over else "handshake.failed",
             listener=self._listener,
             client=client,
             reason=failure.reason,

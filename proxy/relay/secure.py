@@ -133,24 +133,23 @@ class SecureTransport(asyncio.Transport):
         self.state = State.OPEN
         return True
 
-    def decrypt(self, records: Bytes) -> tuple[list[bytes], bool]:
-        """Return what records bring, and whether the client has said that nothing follows.
+    def decrypt(self, records: Bytes, parts: list[bytes]) -> bool:
+        """Put what records bring behind ``parts``; return whether the client has said that nothing follows.
 
         Raises:
-            ssl.SSLError: If it is not what the client has sent.
+            ssl.SSLError: If a record is not what the client has sent; ``parts`` has what those before it brought.
         """
         self._incoming.write(records)
-        parts: list[bytes] = []
         try:
             while part := self._tls.read(RECORD):
                 parts.append(part)
         except ssl.SSLWantReadError:
-            return parts, False
+            return False
         finally:
             if answer := self._outgoing.pending:  # to KeyUpdate, or an alert
                 self.answered += answer
                 self._send()
-        return parts, True
+        return True
 
     def find_client(self) -> str | None:
         """Return whose the client's certificate is; None without one."""
@@ -454,20 +453,26 @@ class SecureConnection(asyncio.Protocol):
         if self._transport.has_ended:
             self._client.data_received(b"")  # which says that it still sends
             return
+        parts: list[bytes] = []
         try:
-            parts, has_ended = self._transport.decrypt(records)
+            has_ended = self._transport.decrypt(records, parts)
         except ssl.SSLError as error:
+            self._transport.forget()  # nothing can be sent any more
+            self._hand_on(parts)
             self._give_up(explain_failure(error))
             return
         self._empty = 0 if parts else self._empty + count
-        if parts:
-            self._client.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._hand_on(parts)
         if has_ended:
             self._take_end()
         elif self._empty > MOST_EMPTY:
             self._give_up(EMPTY_RECORDS)
         elif self._transport.answered > self._allowed_answers:
             self._give_up(UNREAD_ANSWERS)
+
+    def _hand_on(self, parts: list[bytes]) -> None:
+        if parts:
+            self._client.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _ignore(self, size: int) -> None:
         """Throw away what comes after the client's own end (RFC 8446, section 6.1), which is not much."""
@@ -478,7 +483,7 @@ class SecureConnection(asyncio.Protocol):
     def _give_up(self, failure: Failure) -> None:
         """End the connection at once, and tell of it."""
         self._records.drop()
-        self._handshakes.fail(self._client.address, failure)
+        self._handshakes.fail(self._client.address, failure, is_over=True)
         self._transport.forget()
         self._raw.abort()
 

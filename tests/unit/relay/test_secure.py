@@ -13,6 +13,7 @@ import pytest
 import trustme
 from harness.certificates import build_client_tls, write_pair
 from harness.forged_records import DATA, Forger, MemoryClient
+from structlog.testing import capture_logs
 
 from proxy.certificates import read_server_tls
 from proxy.config.models import ListenerTLS
@@ -239,6 +240,21 @@ async def test_what_follows_close_notify_is_ignored_in_measure(listener: Listene
     assert (behind.received, behind.has_ended, is_open) == ([b"GET"], True, True)
     assert socket.is_closed
     assert listener.handshakes.failures == {"after_end": 1}
+
+
+async def test_what_came_before_a_bad_record_is_handed_on(
+    listener: Listener, authority: trustme.CA, keylog: Path
+) -> None:
+    """In the same read: the client sent it, so it is not lost; nothing can be answered, and that is told of."""
+    connection, socket, behind, forger = open_forged(listener, authority, keylog)
+    with capture_logs() as logs:
+        connection.data_received(forger.forge(DATA, b"GET") + b"\x17\x03\x03\x00\x20" + bytes(32))
+    socket.take()
+    behind.transport.write(b"too late")
+
+    assert (behind.received, socket.is_closed, socket.take()) == ([b"GET"], True, b"")
+    assert listener.handshakes.failures == {"bad_record": 1}
+    assert [line["event"] for line in logs] == ["tls.failed"]
 
 
 async def test_handshakes_have_a_part_of_a_turn(pair: dict[str, str], authority: trustme.CA) -> None:
