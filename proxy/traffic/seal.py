@@ -30,6 +30,10 @@ MOST_SEAL_BYTES = 100
 MOST_UNSEEN = 100_000
 """Lines that a file which is gone may have behind the newest mark that was kept: more than are written in a second."""
 
+MOST_UNPROVED = 10**15
+"""The largest number that is gone on from without a proof; 100,000 lines a second reach it in 300 years.  Whoever may
+write beside a log must not bring its numbers to where no room is left for more."""
+
 _LINES = b"rapidsos-proxy traffic log 1: lines"
 _NEWEST = b"rapidsos-proxy traffic log 1: newest"
 _FINGERPRINT = b"rapidsos-proxy traffic log 1: fingerprint"
@@ -205,16 +209,23 @@ def parse_sealed(line: bytes) -> SealedLine | None:
 
 
 def find_last_seal(data: bytes) -> tuple[Mark, int] | None:
-    """Return the mark of the last sealed line that ends within ``data``, and where it ends; None if none does."""
-    newest = deque(_ANY_SEAL.finditer(data), maxlen=1)
+    """Return the mark of the last sealed line that ends within ``data``, and where it ends; None if none does.
+
+    It proves nothing; lines with a number beyond ``MOST_UNPROVED`` are none.
+    """
+    newest = deque((seal for seal in _ANY_SEAL.finditer(data) if int(seal[1]) <= MOST_UNPROVED), maxlen=1)
     return (Mark(int(newest[0][1]), newest[0][2]), newest[0].end()) if newest else None
 
 
 def parse_claim(data: bytes) -> Mark | None:
-    """Return what ``build_newest`` was given, with any key, unproved: a place to go on from, and no more."""
+    """Return what ``build_newest`` was given, with any key, unproved: a place to go on from, and no more.
+
+    None for anything else, and beyond ``MOST_UNPROVED``.
+    """
     match _parse_object(data):
         case {"newest": str(text)}:
-            return parse_mark(text)
+            mark = parse_mark(text)
+            return mark if mark is not None and mark.number <= MOST_UNPROVED else None
         case _:
             return None
 

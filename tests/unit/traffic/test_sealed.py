@@ -281,6 +281,22 @@ def test_a_file_that_is_elsewhere_while_the_key_changes_is_gone_on_from(make_sin
     assert verify(path, keys=[KEY, OTHER], files=[moved, path]).lines == 4
 
 
+@pytest.mark.parametrize("name", [".{}.seal", "{}", "{}.20261124T080000.000000Z"], ids=["beside", "log", "put aside"])
+@pytest.mark.parametrize("below_end", [5, 10**17])
+def test_a_number_that_nobody_can_have_reached_is_not_gone_on_from(make_sink, path, name, below_end):
+    """Whoever forges one has no key; numbers would soon find no room, and repeat for ever."""
+    seal = f"{10**18 - below_end}:{'0' * 64}"
+    line = f'{{"newest":"{seal}"}}\n' if name.startswith(".") else f'{{"event":"x","seal":"{seal}"}}\n'
+    path.with_name(name.format(path.name)).write_text(line)
+    for names in (["one", "two"], ["three", "four", "five"]):
+        sink = make_sink()
+        write(sink, *names)
+        sink.close()
+    numbers = [int(json.loads(line)["seal"].partition(":")[0]) for line in path.read_text().splitlines()]
+
+    assert numbers[-7:] == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_the_file_put_aside_last_is_known_by_its_numbers(make_sink, path):
     """Its name may be older than others', after a step of the clock."""
     names = [f"{path.name}.2026112{day}T080000.000000Z" for day in (4, 6, 5)]
