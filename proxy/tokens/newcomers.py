@@ -2,10 +2,11 @@
 
 Whoever can reach the listener can make names up, so there is a bound; and a bound is what an attacker fills, so it
 matters who gives way.  First those for whom nobody waits: nothing is lost with them but the memory of a pause.  Then
-the newest of the client that has most, if the one who comes is of a client that has fewer: a dispatcher at a desk of
-his own finds a place however many logins others invent.
+the newest of the client that has most, if the one who comes is of a client that has fewer.  And nobody gives way whose
+token call is under way, since RapidSOS would be asked for nothing.  All calls may hang; so there are more places for a
+client that has few, and a dispatcher at a desk of his own finds one however many logins others invent.
 
-The rule of this file: pure, and nobody gives way whose token call is under way: RapidSOS would be asked for nothing.
+The rule of this file: pure.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Newcomers(Generic[Anyone]):
         """Begin with nobody.
 
         Args:
-            most: Of all clients together.
+            most: Of all clients together; half as many again where the one who comes is his client's second, twice as
+                many where he is its first: see ``_count_places``.
             most_of_one: Of one client.
         """
         self._most = most
@@ -86,7 +88,15 @@ class Newcomers(Generic[Anyone]):
                 detail = f"{what}; send the request again in a moment"
                 raise ClientLimit(detail, retry_after_s=1)
             return idle
-        return None if self._count < self._most else self._find_weakest(len(own))
+        return None if self._count < self._count_places(len(own)) else self._find_weakest(len(own))
+
+    def _count_places(self, own: int) -> int:
+        """Return how many places there are for a client that has ``own``.
+
+        Each that it has halves what there is beside those for all.  So hundreds of clients have to be there to take all
+        of these: an attacker invents addresses less easily than logins.
+        """
+        return self._most + (self._most >> own)
 
     def _find_weakest(self, own: int) -> Anyone:
         crowds = sorted(self._of.values(), key=len, reverse=True)
@@ -98,7 +108,7 @@ class Newcomers(Generic[Anyone]):
                 break
             if (newest := next((person for person in reversed(crowd) if not person.is_calling), None)) is not None:
                 return newest
-        detail = f"{self._most} new logins are being tried; send the request again in a moment"
+        detail = f"{self._count} new logins are being tried; send the request again in a moment"
         raise Overloaded(detail, retry_after_s=1)
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MOST_PEOPLE: Final = 1000
 """Who have been believed; a centre has fewer."""
 MOST_UNPROVED: Final = 512
-"""Logins of which nobody knows yet whether they are good."""
+"""Logins of which nobody knows yet whether they are good; up to twice as many, of clients that have few."""
 MOST_UNPROVED_OF_ONE: Final = 128
 """Of one client; a hundred dispatchers behind one address may begin their shift at once."""
 CALLS_AT_ONCE: Final = 64
