@@ -87,7 +87,7 @@ class ServerTLS:
     """What handshakes are made with.
 
     Attributes:
-        context: For ``wrap_bio``.
+        context: For ``wrap_server``.
         subject: Whom the certificate is for (RFC 4514).
         validity: Of the first certificate of its file, which is the listener's own.
     """
@@ -99,9 +99,6 @@ class ServerTLS:
 
 def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     """Read certificate, key and client authorities as they are now.
-
-    A client that must have a certificate shows it at every handshake of TLS 1.3; TLS 1.2 resumes sessions, so that
-    whoever uses the context asks ``is_current`` of those.
 
     Raises:
         CertificateError: If one of them cannot be used.
@@ -117,7 +114,9 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
         fix = f"`openssl s_server -cert {tls.certificate} -key {tls.key}` shows more"
         raise CertificateError(CERTIFICATE, f"{tls.certificate} cannot be used ({reason})", fix) from error
     if tls.client_ca is not None:
-        _ask_for_certificates(context, tls.client_ca)
+        read_certificates(CLIENT_CA, tls.client_ca)
+        context.load_verify_locations(cafile=tls.client_ca)
+        _ask_for_certificates(context)
     return ServerTLS(context, chain[0].subject.rfc4514_string(), find_validity(chain[0]))
 
 
@@ -134,6 +133,22 @@ def build_context() -> ssl.SSLContext:
     context.set_ecdh_curve(KEY_GROUP)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def wrap_server(context: ssl.SSLContext, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+    """Begin a client's connection, as the server.
+
+    One that must show a certificate shows it at every handshake: it has a cache of sessions to itself, which ends with
+    it.  Under TLS 1.2 OpenSSL would keep its session, certificate and all, in that of the context, and Python has
+    nothing to turn that off; but the cache is that of the context which a connection began with (SSL_set_SSL_CTX).
+    """
+    if context.verify_mode is ssl.CERT_NONE:
+        return context.wrap_bio(incoming, outgoing, server_side=True)
+    own = build_context()
+    _ask_for_certificates(own)
+    connection = own.wrap_bio(incoming, outgoing, server_side=True)
+    connection.context = context  # whose certificate is shown, and whose authorities are asked
+    return connection
 
 
 def read_validity(tls: ListenerTLS) -> Validity:
@@ -157,19 +172,8 @@ def name_client(der: bytes) -> str:
         return "without a name"
 
 
-def is_current(der: bytes, now: float) -> bool:
-    """Return whether a certificate is good at a moment since the epoch; one that cannot be read is not."""
-    try:
-        validity = find_validity(x509.load_der_x509_certificate(der))
-    except ValueError:
-        return False
-    return validity.not_before <= now <= validity.not_after
-
-
-def _ask_for_certificates(context: ssl.SSLContext, path: str) -> None:
-    """Let in only clients with a certificate by one of the authorities in a file."""
-    read_certificates(CLIENT_CA, path)
-    context.load_verify_locations(cafile=path)
+def _ask_for_certificates(context: ssl.SSLContext) -> None:
+    """Let in only clients with a certificate by one of the authorities."""
     context.verify_mode = ssl.CERT_REQUIRED
     # Whatever stands in the file is trusted as it stands, an intermediate authority too.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

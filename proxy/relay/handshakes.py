@@ -82,11 +82,6 @@ TOO_LONG = Failure(
     "its handshake is longer than 16 KiB",
     "have it send its own certificate and those that signed it, and no more",
 )
-OUTDATED = Failure(
-    "client_certificate",
-    "it resumed a session whose certificate has expired",
-    "give it a certificate that has not expired",
-)
 EMPTY_RECORDS = Failure(
     "empty_records",
     "it sent more than 32 TLS records in a row that carry nothing, such as KeyUpdate",

@@ -15,17 +15,15 @@ import asyncio
 import contextlib
 import math
 import ssl
-import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.certificates import is_current, name_client
+from proxy.certificates import name_client, wrap_server
 from proxy.relay.handshakes import (
     AFTER_END,
     EMPTY_RECORDS,
     LEFT,
     NOT_TLS,
-    OUTDATED,
     TOO_LONG,
     TOO_SLOW,
     UNREAD_ANSWERS,
@@ -34,7 +32,7 @@ from proxy.relay.handshakes import (
 from proxy.relay.records import MOST_AT_ONCE, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from proxy.relay.client import ClientConnection
     from proxy.relay.handshakes import Failure, Handshakes
@@ -115,7 +113,7 @@ class SecureTransport(asyncio.Transport):
         """Begin a handshake, as the server."""
         self.state = State.SHAKING
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = wrap_server(self._context, self._incoming, self._outgoing)
 
     def shake(self, data: Bytes) -> bool:
         """Go on with the handshake; return whether it is done.
@@ -156,17 +154,8 @@ class SecureTransport(asyncio.Transport):
         der = self._tls.getpeercert(binary_form=True)
         return None if der is None else name_client(der)
 
-    def is_outdated(self, now: float) -> bool:
-        """Return whether a session was resumed whose certificate has expired, at ``now`` since the epoch.
-
-        OpenSSL verifies certificates where they are shown, which is at whole handshakes.  It keeps sessions of TLS 1.2
-        for two hours, and Python has nothing to turn that off.
-        """
-        der = self._tls.getpeercert(binary_form=True) if self._tls.session_reused else None
-        return der is not None and not is_current(der, now)
-
     def forget(self) -> None:
-        """Let go of OpenSSL's state: it resumes no session that ends without a close_notify."""
+        """Let go of OpenSSL's state: nothing can be sent any more."""
         self.state = State.FAILED
         self._tls = cast("ssl.SSLObject", None)
 
@@ -289,7 +278,6 @@ class SecureConnection(asyncio.Protocol):
         "_shaken",
         "_timer",
         "_transport",
-        "_wall",
     )
 
     def __init__(
@@ -298,7 +286,6 @@ class SecureConnection(asyncio.Protocol):
         context: ssl.SSLContext,
         handshakes: Handshakes,
         limit_s: float,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         """Prepare.
 
@@ -307,7 +294,6 @@ class SecureConnection(asyncio.Protocol):
             context: The listener's, as it is now.
             handshakes: Is told of one that fails.
             limit_s: Seconds a handshake may take.
-            wall: Gives seconds since the epoch.
         """
         self._client = client
         self._context = context
@@ -315,7 +301,6 @@ class SecureConnection(asyncio.Protocol):
         self._limit_s = limit_s
         self._raw = cast("asyncio.Transport", None)
         self._transport = cast("SecureTransport", None)
-        self._wall = wall
         self._records = Records()
         self._timer: asyncio.TimerHandle | None = None
         self._has_ended = False
@@ -439,10 +424,7 @@ class SecureConnection(asyncio.Protocol):
     def _begin(self) -> None:
         """Let the client's connection have what follows the handshake."""
         self._stop_timer()
-        if self._transport.is_outdated(self._wall()):
-            self._give_up(OUTDATED)
-        else:
-            self._client.secured(self._transport.find_client())
+        self._client.secured(self._transport.find_client())
 
     def _deliver(self) -> None:
         """Take records that bring bytes, or the client's end; those that bring nothing in measure."""
