@@ -136,12 +136,12 @@ class KeptCertificate:
     Attributes:
         settings: Of the configuration.
         security: What handshakes are made with.
-        watched: The files.
+        watch: Looks at the files that these settings name, for this security and no other.
     """
 
     settings: ListenerTLS
     security: Security
-    watched: WatchedCertificate[ServerTLS]
+    watch: FileWatch[str, ServerTLS]
 
 
 class Renewal:
@@ -158,7 +158,6 @@ class Renewal:
         self._wall = wall
         self._kept: dict[str, KeptCertificate] = {}
         self._tasks = Tasks()
-        self._watch: FileWatch[str, ServerTLS] | None = None
 
     async def start(self) -> None:
         """Read what there is, and begin to look for changes.
@@ -179,28 +178,25 @@ class Renewal:
         for name, tls in ((listener.name, listener.tls) for listener in listeners if listener.tls is not None):
             kept = self._kept.get(name)
             if kept is None or kept.settings != tls:
-                where, paths, read_files = f"listener[{name}].tls", _list_paths(tls), partial(read_server_tls, tls)
-                stamps, found = await read_first(where, paths, read_files)
-                watched = WatchedCertificate(name, where, paths, stamps, read_files)
-                kept = KeptCertificate(tls, Security(name, found), watched)
+                kept = await self._read(name, tls)
             needed[name] = kept
         return needed
 
     def use(self, kept: Mapping[str, KeptCertificate]) -> None:
         """Keep these from now on, as ``prepare`` read them."""
-        newcomers = [one.security for name, one in kept.items() if self._kept.get(name) is not one]
-        self._kept = dict(kept)
-        if self._watch is not None:
-            self._watch.stop()
-        self._watch = FileWatch([one.watched for one in kept.values()], self.take, asyncio.get_running_loop())
-        self._watch.start()
-        for security in newcomers:
-            self._warn(security)
+        before, self._kept = self._kept, dict(kept)
+        for name, one in before.items():
+            if kept.get(name) is not one:
+                one.watch.stop()
+        for name, one in kept.items():
+            if before.get(name) is not one:
+                one.watch.start()
+                self._warn(one.security)
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._watch is not None:
-            self._watch.stop()
+        for kept in self._kept.values():
+            kept.watch.stop()
         await self._tasks.stop()
 
     def find(self, listener: str) -> Security | None:
@@ -212,12 +208,16 @@ class Renewal:
         """Yield the state of each listener of TLS."""
         return (kept.security.status() for kept in self._kept.values())
 
-    def take(self, read: Mapping[str, ServerTLS]) -> None:
+    async def _read(self, name: str, tls: ListenerTLS) -> KeptCertificate:
+        where, paths, read_files = f"listener[{name}].tls", _list_paths(tls), partial(read_server_tls, tls)
+        stamps, found = await read_first(where, paths, read_files)
+        watched, security = WatchedCertificate(name, where, paths, stamps, read_files), Security(name, found)
+        watch = FileWatch([watched], partial(self._renew, security), asyncio.get_running_loop())
+        return KeptCertificate(tls, security, watch)
+
+    def _renew(self, security: Security, read: Mapping[str, ServerTLS]) -> None:
         """Use what was read for new connections."""
         for name, tls in read.items():
-            if name not in self._kept:  # it has gone between the look and now
-                continue
-            security = self._kept[name].security
             security.tls = tls
             log.info("certificate.renewed", listener=name, subject=tls.subject, until=tls.validity.until)
             self._warn(security)

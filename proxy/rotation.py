@@ -137,7 +137,10 @@ class Rotation:
         secrets = find_configured(self._config.credential[credential])
         places = [place for place in _by_place(secrets) if isinstance(place, Command | KeyringEntry)]
         asked = (in_thread(partial(self._ask, place), name=f"secret of {credential}") for place in places)
+        watch = self._watch
         answers = await asyncio.gather(*asked)
+        if self._watch is not watch:  # another configuration is used, and has its own answers
+            return
         self.take({place: answer for place, answer in zip(places, answers, strict=True) if answer is not None})
 
     def take(self, read: Mapping[Place, Secret]) -> None:

@@ -200,7 +200,7 @@ class FileWatch(Generic[Key, Found]):
             threading.Thread(target=self._run, name="watched files", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; no thread is waited for."""
+        """Look no more, and tell of nothing that a look under way still finds; no thread is waited for."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -209,9 +209,14 @@ class FileWatch(Generic[Key, Found]):
         while not self._stopped.wait(LOOK_S):
             if changed := self._look():
                 with contextlib.suppress(RuntimeError):  # the loop has ended, and the proxy with it
-                    self._loop.call_soon_threadsafe(self._tell, changed)
+                    self._loop.call_soon_threadsafe(self._tell_unless_stopped, changed)
         for looks in self._looks:
             looks.stop()
+
+    def _tell_unless_stopped(self, changed: Mapping[Key, Found]) -> None:
+        """Tell, on the loop, where ``stop`` is called too: what was wanted before that nobody wants now."""
+        if not self._stopped.is_set():
+            self._tell(changed)
 
     def _look(self) -> dict[Key, Found]:
         """Look once at each file; return what has changed."""

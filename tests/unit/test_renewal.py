@@ -1,13 +1,19 @@
 """Certificates that are renewed: when their files are read, and what becomes of those that cannot be used."""
 
+import asyncio
+import ssl
+import threading
 from datetime import UTC, datetime
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from harness.held_file import HeldFile
+from harness.running import until
 from structlog.testing import capture_logs
 
 from proxy.certificates import read_server_tls
+from proxy.config import watch
 from proxy.config.models import ListenerTLS
 from proxy.config.places import File
 from proxy.errors import ConfigError
@@ -48,22 +54,27 @@ def pair(tmp_path):
     return Pair(tmp_path)
 
 
-def watch(tls):
+def watch_files(tls):
     """Watch the files as they are."""
     paths = [path for path in (tls.certificate, tls.key, tls.client_ca) if path is not None]
     return WatchedCertificate("cad", "listener[cad].tls", paths, stamp_files(paths), lambda: read_server_tls(tls))
 
 
+def build_listener(tls):
+    """Return as much of a listener of the configuration as matters."""
+    return type("Listener", (), {"name": "cad", "tls": tls})
+
+
 def test_nothing_is_read_while_nothing_changes(pair):
     """A look is a stat."""
-    watched = watch(pair.table())
+    watched = watch_files(pair.table())
 
     assert [watched.look() for _ in range(3)] == [None] * 3
 
 
 def test_a_new_pair_is_read_when_it_has_stopped_changing(pair):
     """At the second look at which it is the same."""
-    watched = watch(pair.table())
+    watched = watch_files(pair.table())
     pair.renew()
     looks = [watched.look() for _ in range(3)]
 
@@ -74,7 +85,7 @@ def test_a_new_pair_is_read_when_it_has_stopped_changing(pair):
 
 def test_a_certificate_without_its_key_waits_for_it(pair):
     """The old pair serves on; that is told once, with the fix, and the pair is used when it is whole."""
-    watched = watch(pair.table())
+    watched = watch_files(pair.table())
     certificate, key = pair.issue()
     pair.certificate.write_bytes(certificate)
     with capture_logs() as logs:
@@ -93,7 +104,7 @@ def test_a_certificate_without_its_key_waits_for_it(pair):
 
 def test_a_missing_file_is_told_once(pair):
     """It may be on its way."""
-    watched = watch(pair.table())
+    watched = watch_files(pair.table())
     pair.certificate.unlink()
     with capture_logs() as logs:
         looks = [watched.look() for _ in range(5)]
@@ -109,7 +120,7 @@ def test_a_new_key_may_have_a_new_passphrase(pair, tmp_path):
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("first")
     passphrase.chmod(0o600)
-    watched = watch(pair.table(key_password=File(passphrase).read()))
+    watched = watch_files(pair.table(key_password=File(passphrase).read()))
     certificate, key = pair.issue()
     pair.certificate.write_bytes(certificate)
     pair.key.write_bytes(
@@ -128,7 +139,7 @@ def test_a_new_key_may_have_a_new_passphrase(pair, tmp_path):
 async def test_a_start_without_a_usable_pair_is_refused(pair, spoil):
     """By the key of the configuration."""
     spoil(pair)
-    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    listener = build_listener(pair.table())
     renewal = Renewal([listener])
     with pytest.raises(ConfigError, match=r"listener\[cad\]\.tls\."):
         await renewal.start()
@@ -139,7 +150,7 @@ async def test_a_start_without_a_usable_pair_is_refused(pair, spoil):
 
 async def test_what_has_not_changed_is_kept(pair):
     """A reload reads no file again whose listener is as before, and looks at none of a listener that has gone."""
-    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    listener = build_listener(pair.table())
     renewal = Renewal([listener])
     await renewal.start()
     before = renewal.find("cad")
@@ -147,7 +158,6 @@ async def test_what_has_not_changed_is_kept(pair):
     same = renewal.find("cad")
     renewal.use(await renewal.prepare([]))
     gone = renewal.find("cad")
-    renewal.take({"cad": before.tls})
     await renewal.stop()
 
     assert same is before
@@ -155,15 +165,62 @@ async def test_what_has_not_changed_is_kept(pair):
     assert list(renewal.statuses()) == []
 
 
+@pytest.fixture
+def passphrase(tmp_path):
+    """Return one that is read whenever the key is, though it is not needed."""
+    path = tmp_path / "passphrase"
+    path.touch(0o600)
+    path.write_text("not needed")
+    return File(path).read()
+
+
+@pytest.fixture
+async def renewing(pair, passphrase, monkeypatch):
+    """Return what watches a listener, that listener, and what holds up the look that is reading its new files."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    listener = build_listener(pair.table(key_password=passphrase))
+    renewal = Renewal([listener])
+    await renewal.start()
+    held = HeldFile(passphrase.place.path)
+    pair.renew()
+    await until(held.is_read)
+    yield renewal, listener, held
+    await renewal.stop()
+
+
+async def test_what_was_read_for_former_settings_is_not_used(renewing, pair, tmp_path):
+    """A reload may come in the middle of a look; from then on nobody is let in without a certificate."""
+    renewal, _, held = renewing
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
+    former = [thread for thread in threading.enumerate() if thread.name == "watched files"]
+    stricter = build_listener(pair.table(client_ca=str(tmp_path / "ca.pem")))
+    renewal.use(await renewal.prepare([stricter]))
+    held.give(b"not needed")
+    await until(lambda: not any(thread.is_alive() for thread in former))
+    await asyncio.sleep(0)
+
+    assert renewal.find("cad").context.verify_mode is ssl.CERT_REQUIRED
+
+
+async def test_a_reload_loses_no_renewal(renewing):
+    """What is being read is used, where the listener is as before."""
+    renewal, listener, held = renewing
+    before = renewal.find("cad").tls
+    renewal.use(await renewal.prepare([listener]))
+    held.give(b"not needed")
+
+    await until(lambda: renewal.find("cad").tls is not before)
+
+
 async def test_files_that_cannot_be_used_leave_what_is_kept(pair, tmp_path):
     """They are told by the key, and nothing has changed."""
-    listener = type("Listener", (), {"name": "cad", "tls": pair.table()})
+    listener = build_listener(pair.table())
     renewal = Renewal([listener])
     await renewal.start()
     before = renewal.find("cad")
     wrong = pair.table().model_copy(update={"certificate": str(tmp_path / "none")})
     with pytest.raises(ConfigError, match=r"listener\[cad\]\.tls\.certificate"):
-        await renewal.prepare([type("Listener", (), {"name": "cad", "tls": wrong})])
+        await renewal.prepare([build_listener(wrong)])
     await renewal.stop()
 
     assert renewal.find("cad") is before

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from harness.held_file import HeldFile
 from harness.running import until
 from harness.timeline import Timeline
 from structlog.testing import capture_logs
@@ -102,6 +103,27 @@ async def rotation(config, uses, timeline):
 
 
 FETCH = TokenFetch("south", "client_credentials", "https://h/t", REFUSED, 401, "", 0.1, None, None, "refresh")
+
+
+@pytest.fixture
+def slow(path, tmp_path):
+    """Return a configuration whose command gives what a file holds that nothing else reads."""
+    (tmp_path / "slow").write_text("first")
+    return build_config(File(path), south=build_command(tmp_path / "slow"))
+
+
+async def test_an_answer_for_a_former_configuration_is_not_used(slow, uses, tmp_path):
+    """A reload may come while a command is asked; it has asked by itself."""
+    rotation = Rotation(slow, uses)
+    held = HeldFile(tmp_path / "slow")
+    asking = asyncio.ensure_future(rotation.read_again("south"))
+    await until(held.is_read)
+    rotation.use(slow)
+    held.give(b"second")
+    await asking
+    await rotation.stop()
+
+    assert uses.configs == []
 
 
 async def test_every_key_of_a_file_changes_together(rotation, uses, path):

@@ -247,6 +247,32 @@ async def test_a_pair_that_changes_together_is_told_together(files, tmp_path, mo
     assert {place.path.name for place in changed} == {"one", "other"}
 
 
+async def test_what_is_found_after_the_end_is_not_told(monkeypatch):
+    """A look under way may end later; what it has found was wanted by settings that are no longer used."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    begun, may_end, told = threading.Event(), threading.Event(), []
+    before = set(threading.enumerate())
+
+    class Slow:
+        key = "slow"
+
+        def look(self):
+            begun.set()
+            may_end.wait(10)
+            return "found"
+
+    running = FileWatch([Slow()], told.append, asyncio.get_running_loop())
+    running.start()
+    await until(begun.is_set)
+    threads = set(threading.enumerate()) - before
+    running.stop()
+    may_end.set()
+    await until(lambda: not any(thread.is_alive() for thread in threads))
+    await asyncio.sleep(0)
+
+    assert told == []
+
+
 async def test_the_threads_end_with_the_watch(files, tmp_path, monkeypatch):
     """A proxy that is stopped within a longer-lived process leaves nothing running."""
     monkeypatch.setattr(watch, "LOOK_S", 0.01)
