@@ -110,12 +110,10 @@ def read_server_tls(tls: ListenerTLS) -> ServerTLS:
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=password or "")
     except OSError as error:  # ssl.SSLError is one
-        reason = getattr(error, "reason", None) or error.strerror
         fix = f"`openssl s_server -cert {tls.certificate} -key {tls.key}` shows more"
-        raise CertificateError(CERTIFICATE, f"{tls.certificate} cannot be used ({reason})", fix) from error
+        raise CertificateError(CERTIFICATE, f"{tls.certificate} cannot be used ({name_reason(error)})", fix) from error
     if tls.client_ca is not None:
-        read_certificates(CLIENT_CA, tls.client_ca)
-        context.load_verify_locations(cafile=tls.client_ca)
+        _load_authorities(context, tls.client_ca)
         _ask_for_certificates(context)
     return ServerTLS(context, chain[0].subject.rfc4514_string(), find_validity(chain[0]))
 
@@ -170,6 +168,15 @@ def name_client(der: bytes) -> str:
         return next((str(name.value) for name in names), "without a name")
     except (ValueError, x509.ExtensionNotFound):
         return "without a name"
+
+
+def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+    read_certificates(CLIENT_CA, path)
+    try:
+        context.load_verify_locations(cafile=path)
+    except OSError as error:
+        fix = f"`openssl storeutl -noout -text -certs {path}` shows what is in it"
+        raise CertificateError(CLIENT_CA, f"{path} cannot be used ({name_reason(error)})", fix) from error
 
 
 def _ask_for_certificates(context: ssl.SSLContext) -> None:
@@ -230,7 +237,7 @@ def _warn_of_exposure(path: str) -> None:
 def _check_key(chain: list[x509.Certificate], key: PrivateKeyTypes, tls: ListenerTLS) -> None:
     """Refuse a key that is not the first certificate's, before OpenSSL does so in words of its own."""
     ours = spell_key(key.public_key())
-    matches = [spell_key(certificate.public_key()) == ours for certificate in chain]
+    matches = [spell_certified_key(certificate) == ours for certificate in chain]
     if matches[0]:
         return
     if any(matches):
@@ -245,6 +252,14 @@ def spell_key(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def spell_certified_key(certificate: x509.Certificate) -> bytes | None:
+    """Return the key of a certificate likewise; None for one that is of no known kind, as on a rare curve."""
+    try:
+        return spell_key(certificate.public_key())
+    except (UnsupportedAlgorithm, ValueError):
+        return None
+
+
 def read_file(key: str, path: str) -> bytes:
     """Read a file that ``key`` of the configuration names.
 
@@ -256,6 +271,11 @@ def read_file(key: str, path: str) -> bytes:
             return file.read(MOST_BYTES)
     except OSError as error:
         raise CertificateError(key, f"{path} cannot be read ({error.strerror})", _READABLE) from error
+
+
+def name_reason(error: OSError) -> str | None:
+    """Return why OpenSSL, or the system, could not use a file."""
+    return (isinstance(error, ssl.SSLError) and error.reason) or error.strerror
 
 
 def find_validity(certificate: x509.Certificate) -> Validity:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 READ_S: Final = 60.0
 """Within which the file and every secret must have been read; commands and keyrings have limits of their own."""
 _WHERE: Final = "reload"
+_REPORT: Final = (
+    "this is a defect of the proxy: report it with the log line config.refused; a restart reads the file anew"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -144,16 +147,20 @@ class Reload:
             except ConfigError as error:
                 self._refuse(error)
                 return error
+            except Exception as error:  # noqa: BLE001 (told of; nobody must think that the reload was done)
+                refusal = ConfigError(_WHERE, f"could not be done ({type(error).__name__})", _REPORT)
+                self._refuse(refusal, error)
+                return refusal
             done = Reloaded(find_changes(used, config), needs_restart)
             counts = self._status
             self._status = ReloadStatus(self._wall(), counts.reloads + 1, counts.refusals, None, needs_restart)
             log.info("config.reloaded", changed=done.changed, needs_restart=done.needs_restart)
             return done
 
-    def _refuse(self, error: ConfigError) -> None:
+    def _refuse(self, error: ConfigError, defect: Exception | None = None) -> None:
         self._status = replace(self._status, refusals=self._status.refusals + 1, problem=str(error))
         used = "the configuration before it"
-        log.error("config.refused", key=error.where, problem=error.problem, fix=error.fix, used=used)
+        log.error("config.refused", key=error.where, problem=error.problem, fix=error.fix, used=used, exc_info=defect)
 
 
 async def _read(load: Callable[[], Config]) -> Config:

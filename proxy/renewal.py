@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from proxy.config.places import Stamp
 
 FIX = "renew it, and put the new one into the same file: it is used within a second, without a restart"
+_REPORT = "this is a defect of the proxy: report it with this line; another certificate may do meanwhile"
 
 Stamps = tuple["Stamp | None", ...]
 """The states of several files at one moment."""
@@ -114,7 +115,7 @@ class WatchedCertificate(Generic[Found]):
             return None
         try:
             found = self._read_files()
-        except CertificateError as error:
+        except Exception as error:  # noqa: BLE001 (told of, once: what can be wrong with a certificate has no end)
             if stamp_files(self._paths) == stamps:  # else it was read while it was written
                 self._read = stamps
                 self._complain(error)
@@ -124,9 +125,12 @@ class WatchedCertificate(Generic[Found]):
         self._read = stamps
         return found
 
-    def _complain(self, error: CertificateError) -> None:
-        key = f"{self._where}.{error.key}"
-        log.error("certificate.unusable", key=key, problem=error.problem, fix=error.fix, used="the old one")
+    def _complain(self, error: Exception) -> None:
+        if isinstance(error, CertificateError):
+            key, problem, fix, defect = f"{self._where}.{error.key}", error.problem, error.fix, None
+        else:
+            key, problem, fix, defect = self._where, f"cannot be read ({type(error).__name__})", _REPORT, error
+        log.error("certificate.unusable", key=key, problem=problem, fix=fix, used="the old one", exc_info=defect)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

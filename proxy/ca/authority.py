@@ -26,8 +26,10 @@ from proxy.certificates import (
     Validity,
     build_context,
     find_validity,
+    name_reason,
     read_certificates,
     read_file,
+    spell_certified_key,
     spell_key,
 )
 from proxy.program import PROGRAM
@@ -92,8 +94,13 @@ class LocalAuthority:
         leaf = build_leaf(host, key.public_key(), self.chain[0], self.key, from_timestamp(now))
         context = build_context()
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with _lend_path(b"".join((secret, *map(_write, (leaf, *self.chain))))) as path:
-            context.load_cert_chain(path)
+        try:
+            with _lend_path(b"".join((secret, *map(_write, (leaf, *self.chain))))) as path:
+                context.load_cert_chain(path)
+        except OSError as error:  # ssl.SSLError is one
+            problem = f"cannot be shown to clients ({name_reason(error)})"
+            fix = f"use an EC key, or an RSA key of 2048 bits or more: {_MAKE_ONE}"
+            raise CertificateError(CA_CERTIFICATE, problem, fix) from error
         if (objection := self._find_objection(context, host)) is not None:
             problem = f"does not hold for {host}, which a route names ({objection})"
             fix = f"make one that does, with `{PROGRAM} ca init --host {host}`, and a --host for each other one"
@@ -147,7 +154,7 @@ def read_authority(settings: Interception) -> LocalAuthority:
         problem = f"{settings.ca_certificate} begins with a certificate that may not sign others"
         raise CertificateError(CA_CERTIFICATE, problem, f"give an authority's; {_MAKE_ONE}")
     key = _read_key(settings.ca_key)
-    if spell_key(key.public_key()) != spell_key(chain[0].public_key()):
+    if spell_key(key.public_key()) != spell_certified_key(chain[0]):
         problem = f"{settings.ca_key} is not the key to the certificate in {settings.ca_certificate}"
         raise CertificateError(CA_KEY, problem, f"give the two files that were made together; {_MAKE_ONE}")
     return LocalAuthority(tuple(chain), key)

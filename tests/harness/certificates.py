@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
     from harness.running import RunningProxy
 
+RARE_PEM = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBbjCCARmgAwIBAgIUeBsj7G4c2HUsrCGA13MUxffCkz4wCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGbWlkZGxlMB4XDTI2MTEyNDE4NTQ0MVoXDTI2MTIwMzE4NTQ0
+MVowETEPMA0GA1UEAwwGbWlkZGxlMFUwEwYHKoZIzj0CAQYIKoZIzj0DAQQDPgAE
+Dn2f8yAJz0/wGvuzK8PzlETOpZb/WCC8AWiLOiKmdmUsizsg+tNRb8XniREMq40L
+4tonhCrRfYMH3VtOo1MwUTAdBgNVHQ4EFgQUlNASanXzb8aJteFo5g6FIoHHfjAw
+HwYDVR0jBBgwFoAUlNASanXzb8aJteFo5g6FIoHHfjAwDwYDVR0TAQH/BAUwAwEB
+/zAKBggqhkjOPQQDAgNDADBAAh5gWZrMO6eJp0YfDWU+wEXLoGc+mNnrb3Xdq4Y0
+gKYCHnPeCju6bjwXicn5vvoJ1epIITuCNYblT3DunleUJA==
+-----END CERTIFICATE-----
+"""
+"""An authority on the curve prime239v1, which OpenSSL knows and ``cryptography`` does not."""
+
 
 def write_pair(folder: Path, authority: trustme.CA, *names: str, not_after: datetime | None = None) -> dict[str, str]:
     """Issue a certificate for these names; return the table ``tls`` of a listener that has it."""

@@ -8,6 +8,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.hashes import SHA256
+from harness.certificates import RARE_PEM
 from structlog.testing import capture_logs
 
 from proxy.certificates import DAY_S, CertificateError, Validity, name_client, read_server_tls
@@ -61,6 +62,11 @@ def test_certificate_and_key_may_be_one_file(write):
     assert read_server_tls(write(both, both)).subject
 
 
+def test_the_chain_may_hold_what_only_openssl_can_read(write):
+    """A key on a rare curve is not the listener's, and is no concern of ours."""
+    assert read_server_tls(write(CERTIFICATE + RARE_PEM)).subject
+
+
 def test_a_locked_key_is_opened(write):
     """With its passphrase."""
     assert read_server_tls(write(key=LOCKED_KEY, password=PASSPHRASE)).subject
@@ -103,6 +109,7 @@ def test_client_ca_asks_for_certificates(write):
         ({"certificate": b"\x30\x82"}, "certificate", "c.pem holds no certificate in PEM form", "BEGIN CERTIFICATE"),
         ({"certificate": KEY}, "certificate", "c.pem holds no certificate in PEM form", "BEGIN CERTIFICATE"),
         ({"key": CERTIFICATE}, "key", "k.pem holds no private key in PEM form", "BEGIN PRIVATE KEY"),
+        ({"certificate": RARE_PEM}, "key", "is not the key to the certificate in", "requested with"),
         ({"key": OTHER_KEY}, "key", "is not the key to the certificate in", "requested with"),
         (
             {"certificate": AUTHORITY_PEM + CERTIFICATE},

@@ -116,6 +116,16 @@ async def test_a_proxy_that_stops_reloads_no_more(files, reload):
     assert reload.status().refusals == 0
 
 
+async def test_a_defect_is_a_refusal(files, reload):
+    """It is told with its traceback, but not to whoever asked, and is no reason to think that the file is used."""
+    files.reads = "none"
+    with capture_logs() as logs, pytest.raises(ConfigError, match=r"could not be done \(TypeError\)"):
+        await reload.run()
+
+    assert [(entry["event"], type(entry["exc_info"])) for entry in logs] == [("config.refused", TypeError)]
+    assert (reload.status().refusals, reload.status().is_current) == (1, False)
+
+
 async def test_a_file_that_cannot_be_read_is_given_up(files, reload, monkeypatch):
     """Its thread is left alone, and the next reload has one of its own."""
     monkeypatch.setattr("proxy.reload.READ_S", 0.01)

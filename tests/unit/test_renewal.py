@@ -135,6 +135,24 @@ def test_a_new_key_may_have_a_new_passphrase(pair, tmp_path):
     assert [watched.look() is None for _ in range(2)] == [True, False]
 
 
+def test_what_nobody_has_foreseen_is_told_once(pair):
+    """With its traceback, and the old pair serves on."""
+
+    def fail():
+        raise ZeroDivisionError
+
+    paths = [str(pair.certificate)]
+    watched = WatchedCertificate("cad", "listener[cad].tls", paths, stamp_files(paths), fail)
+    pair.renew()
+    with capture_logs() as logs:
+        looks = [watched.look() for _ in range(5)]
+
+    assert looks == [None] * 5
+    assert [(line["event"], line["key"], type(line["exc_info"])) for line in logs] == [
+        ("certificate.unusable", "listener[cad].tls", ZeroDivisionError)
+    ]
+
+
 @pytest.mark.parametrize("spoil", [lambda pair: pair.key.unlink(), lambda pair: pair.certificate.write_text("x")])
 async def test_a_start_without_a_usable_pair_is_refused(pair, spoil):
     """By the key of the configuration."""

@@ -2,11 +2,14 @@
 
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -14,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
+from harness.certificates import RARE_PEM
 
 from proxy.ca.authority import read_authority, read_authority_validity
 from proxy.ca.founding import found_authority
@@ -127,6 +132,29 @@ def test_an_authority_of_the_centres_own_may_be_no_root(tmp_path):
     client = ssl.create_default_context(cadata=root.cert_pem.bytes().decode())
 
     assert shake(context, client, "a.example").getpeercert()["subjectAltName"] == (("DNS", "a.example"),)
+
+
+def test_a_key_that_no_client_takes_is_refused(tmp_path):
+    """As OpenSSL would when it is to be shown: RSA of 1024 bits."""
+    key = rsa.generate_private_key(65_537, 1024)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Old")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    (tmp_path / "ca.pem").write_bytes(certificate.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "ca.key").touch(0o600)
+    (tmp_path / "ca.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    error = refuse(Interception(ca_certificate=str(tmp_path / "ca.pem"), ca_key=str(tmp_path / "ca.key")), "a.example")
+
+    assert (error.key, error.problem) == ("ca_certificate", "cannot be shown to clients (CA_KEY_TOO_SMALL)")
+    assert "2048" in error.fix
+
+
+def test_an_authority_on_a_rare_curve_is_refused(section):
+    """Its key is none that clients know."""
+    Path(section.ca_certificate).write_bytes(RARE_PEM)
+
+    assert refuse(section).key == "ca_key"
 
 
 def test_files_that_are_not_there_are_named(section):
