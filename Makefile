@@ -39,8 +39,10 @@ test: $(VENV)/installed-dev ## run every check and test that CI runs
 rules: $(VENV)/installed-dev ## print the rules of HTTP for a gateway, and what shows that each is kept
 	$(RUN_TESTS) conformance
 
-bench: $(VENV)/installed-dev ## race a tutorial's proxy, minutes; QUICK=1: seconds, SAVE=1: keep the result
-	$(RUN_TESTS) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save)
+# An environment that cannot be made leaves its peers missing: the race says which.
+bench: $(VENV)/installed-dev ## race Envoy, nginx and others, 20 minutes; QUICK=1: under two, ONLY=part,…, AGAINST=peer,…, SAVE=1
+	-@$(MAKE) --no-print-directory --keep-going $(VENV)-bench/installed $(VENV)-mitmproxy/installed
+	$(RUN_TESTS) bench.race $(if $(QUICK),--quick) $(if $(SAVE),--save) $(if $(ONLY),--only '$(ONLY)') $(if $(AGAINST),--against '$(AGAINST)')
 
 soak: $(VENV)/installed-dev ## every fault at once under steady load, half an hour; MINUTES=n, or QUICK=1: two
 	$(RUN_TESTS) bench.soak $(if $(QUICK),--minutes 2) $(if $(MINUTES),--minutes $(MINUTES))
@@ -68,7 +70,7 @@ constraints: ## renew config/constraints.txt with the newest versions that pypro
 	rm -r $(VENV)-constraints
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(VENV)-constraints build dist .demo .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .fuzz
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-mitmproxy $(VENV)-constraints build dist .demo .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -r {} +
 
 $(BIN)/python:
@@ -84,3 +86,14 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) install --constraint $(CONSTRAINTS) $(PACKAGE)'.[dev]'
 	@touch $@ $(VENV)/installed
+
+# Peers of the race, each environment apart from ours and from the other.
+$(VENV)-bench/installed: tests/bench/peers/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	@touch $@
+
+$(VENV)-mitmproxy/installed: tests/bench/peers/mitmproxy.txt | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -126,9 +127,7 @@ class Process:
 
     async def kill(self) -> None:
         """End it, if it still runs."""
-        if self._child.returncode is None:
-            self._child.kill()
-            await self._child.wait()
+        await end(self._child)
 
     def _describe(self, what: str) -> str:
         said = self._output.read_text(errors="replace")[-_SHOWN_BYTES:].strip()
@@ -150,13 +149,29 @@ async def running(
     path = directory / f"{name}.output"
     with path.open("wb") as output, pinned(core):
         child = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.STDOUT
+            *bound_to_this_process(command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
         )
     process = Process(name, child, path)
     try:
         yield process
     finally:
         await process.kill()
+
+
+async def end(child: asyncio.subprocess.Process) -> None:
+    """End a process, if it still runs."""
+    if child.returncode is None:
+        child.kill()
+        await child.wait()
+
+
+def bound_to_this_process(command: Sequence[str]) -> Sequence[str]:
+    """Return the command that runs ``command`` and has the kernel end it when this process is gone, even by a kill."""
+    setpriv = shutil.which("setpriv")
+    return command if setpriv is None else (setpriv, "--pdeathsig", "KILL", *command)
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""The proxies that race, each as a process of its own in front of one upstream."""
+"""Our proxy as a process of its own in front of one upstream, and what a proxy under measurement is."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientError, ClientSession
@@ -17,12 +16,15 @@ from bench.traffic_file import TrafficFile
 from proxy.simulator.tokens import TOKEN_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from proxy.config.secret import Secret
     from proxy.simulator.server import Simulator
 
 MEBIBYTE = 1024 * 1024
+OWN = "rapidsos-proxy"
+"""What the table calls ours."""
 _OK = 200
 _CONFIG = """\
 [[listener]]
@@ -64,6 +66,7 @@ bind = "127.0.0.1:{admin_port}"
 
 [limits]
 body = {body_bytes}
+{limits}
 
 {more}
 """
@@ -78,12 +81,19 @@ class Setting:
         authority: Hands out the tokens.
         directory: For configuration, logs and output.
         core: The only one that the proxy may use; None for any.
+        ca: PEM of who signed the upstream's certificate, for one over TLS.
     """
 
     upstream: str
     authority: Simulator
     directory: Path
     core: int | None = None
+    ca: Path | None = None
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint."""
+        return f"{self.authority.url}{TOKEN_PATH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +103,26 @@ class RunningProxy:
     Attributes:
         name: What the table calls it.
         log: What it writes about each exchange.
+        fields: That its clients must send themselves: the token, where there is no proxy at all.
     """
 
     name: str
     log: str
     process: Process
     port: int
+    fields: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def url(self) -> str:
         """Where clients reach it."""
         return f"http://127.0.0.1:{self.port}"
+
+    def tidy(self) -> None:
+        """Make room: called after each round, since the logs of a race are gigabytes.
+
+        Raises:
+            BenchError: If a log that there should be is empty.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +138,10 @@ class OwnProxy(RunningProxy):
     admin_port: int
     traffic: TrafficFile
     secret: Path
+
+    def tidy(self) -> None:
+        """Count the records of the files put aside, and remove them."""
+        self.traffic.clear_rotated()
 
     async def read_metrics(self) -> dict[str, float]:
         """Read its counters, added up over their labels."""
@@ -159,7 +182,12 @@ class OwnProxy(RunningProxy):
 
 @asynccontextmanager
 async def running_own(
-    setting: Setting, *, body_bytes: int = 100 * MEBIBYTE, rotate_bytes: int = 256 * MEBIBYTE, more: str = ""
+    setting: Setting,
+    *,
+    body_bytes: int = 100 * MEBIBYTE,
+    rotate_bytes: int = 256 * MEBIBYTE,
+    limits: str = "",
+    more: str = "",
 ) -> AsyncIterator[OwnProxy]:
     """Run ours as ``serve`` does for the length of a block.
 
@@ -167,6 +195,7 @@ async def running_own(
         setting: What every proxy is given.
         body_bytes: The configuration's limit for a request's body.
         rotate_bytes: Size at which the log begins a new file.
+        limits: Lines to add to the configuration's limits.
         more: Tables to add to the configuration.
     """
     directory = setting.directory / "rapidsos-proxy"
@@ -177,36 +206,23 @@ async def running_own(
         _CONFIG.format(
             port=port,
             admin_port=admin_port,
-            token_url=_token_url(setting),
+            token_url=setting.token_url,
             client_id=setting.authority.settings.client_id,
             upstream=setting.upstream,
             log=traffic.path,
             body_bytes=body_bytes,
             rotate_bytes=rotate_bytes,
-            more=more,
+            limits=limits,
+            more=more if setting.ca is None else f'[outbound]\nca_file = "{setting.ca}"\n{more}',
         )
     )
     secret = directory / "client_secret"
     write_secret(secret, setting.authority.settings.client_secret)
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
     async with running("rapidsos-proxy", command, setting.directory, core=setting.core) as process:
-        proxy = OwnProxy("rapidsos-proxy", "full log", process, port, admin_port, traffic, secret)
+        proxy = OwnProxy(OWN, "full log", process, port, admin_port, traffic, secret)
         await proxy.wait_ready()
         yield proxy
-
-
-@asynccontextmanager
-async def running_tutorial(setting: Setting) -> AsyncIterator[RunningProxy]:
-    """Run the tutorial's proxy for the length of a block."""
-    port = find_free_port()
-    known = setting.authority.settings
-    command = [
-        *(sys.executable, str(Path(__file__).with_name("tutorial_proxy.py")), str(port), setting.upstream),
-        *(_token_url(setting), known.client_id, known.client_secret.reveal()),
-    ]
-    async with running("tutorial", command, setting.directory, core=setting.core) as process:
-        await process.wait_listening(port)
-        yield RunningProxy("aiohttp tutorial", "no log", process, port)
 
 
 def write_secret(path: Path, secret: Secret) -> None:
@@ -215,7 +231,3 @@ def write_secret(path: Path, secret: Secret) -> None:
     new.touch(mode=0o600)
     new.write_text(secret.reveal())
     new.replace(path)
-
-
-def _token_url(setting: Setting) -> str:
-    return f"{setting.authority.url}{TOKEN_PATH}"

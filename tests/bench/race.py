@@ -1,11 +1,13 @@
 """The race: our proxy with its full traffic log against others, side by side, each alone on one core.
 
-    python -m bench.race [--quick] [--rounds N] [--seconds S] [--save]
+    python -m bench.race [--quick] [--save] [--only PARTS] [--against PEERS] [--rounds N] [--seconds S] [--results DIR]
 
 The proxy under load has one core to itself; load generator and upstream share the other, for every proxy alike.
 Rounds alternate, and turn about: a machine that slows down slows all of them.  Before the first round each proxy is
-seen to relay the same bytes with a token that was really issued; after the last, every exchange must be in the log or
-counted as dropped.  Exit code 1 when something of this does not hold, or, without --quick, a floor is missed.
+seen to relay the same bytes with a token that was really issued; after the last, every exchange must be in our log.
+
+Exit code 1 when something of this does not hold, or, without --quick, a floor is missed or cannot be judged because
+its peer is missing.
 """
 
 from __future__ import annotations
@@ -14,97 +16,64 @@ import argparse
 import asyncio
 import json
 import logging
-import os
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientSession
-
-from bench.load import Work, find_load
+from bench.goals import Standing, build_goals, judge
+from bench.load import Wrk
+from bench.machine import check_machine, choose_cores, describe_machine, raise_descriptor_limit
+from bench.parts.table import PARTS
+from bench.peers.table import PEERS
 from bench.process import BenchError, pinned
-from bench.proxies import OwnProxy, RunningProxy, Setting, running_own, running_tutorial
-from bench.report import Floor, LogCheck, Report, Round, describe_machine
-from bench.upstream import Answers, Upstream, running_upstream
+from bench.programs import CHART_PYTHON, check_indispensable
+from bench.proxies import OWN
+from bench.report import build_table
+from bench.result import Result
+from bench.track import CONNECTIONS, Options, Track, say
+from bench.upstream import running_upstream
+from bench.work import ANSWERS
 from proxy.logs import set_up_logs
 from proxy.simulator.server import Simulator
+from proxy.simulator.settings import SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.load import Load
+    from bench.goals import Verdict
 
-CONNECTIONS = 32
-WARM_UP_S = 1.0
-FLOORS = (Floor("GET", "aiohttp tutorial", 2.5),)
 RESULTS = Path(__file__).parent / "results"
-
-_REMARKS = "caller reports smoke on the third floor, two people cannot leave the building; "
-_TRIGGER = json.dumps({"callback": "+15555550100", "location": {"latitude": 38.9, "longitude": -77.03}, "text": ""})
-_ALERT = json.dumps({"alert_id": "alert-7f3a91", "caller_id": "15555550100", "status": "NEW", "remarks": ""})
-
-
-def build_filled(document: str) -> str:
-    """Fill the last, empty, text of a JSON document until it is 1 KiB."""
-    filling = (_REMARKS * 20)[: 1024 - len(document)]
-    return f"{document[:-2]}{filling}{document[-2:]}"
-
-
-ANSWERS = Answers(get=build_filled(_ALERT), post=json.dumps({"alert_id": "alert-7f3a91"}))
-WORKS = (
-    Work("GET", "GET", "/egress/v1/location?caller_id=15555550100"),
-    Work("POST", "POST", "/ingress/v1/rem/trigger", build_filled(_TRIGGER)),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How long to race.
-
-    Attributes:
-        quick: Only to see that everything runs: no floor is judged.
-        save: Keep the result under a name of its own.
-    """
-
-    rounds: int
-    seconds: int
-    quick: bool
-    save: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """Who may use which core; None for both where the machine has only one."""
-
-    proxy: int | None
-    others: int | None
-
-    def describe(self) -> str:
-        """Say who runs where."""
-        if self.proxy is None:
-            return "ONE CORE FOR ALL: no figure here means much"
-        return f"proxy on core {self.proxy}, load and upstream on core {self.others}"
+_TOKEN_LIFE_S = 86_400.0
+"""Longer than any race: only the part about refresh has tokens that die."""
 
 
 def main() -> int:
     """Race, print, keep; return the exit code."""
     options = parse_options(sys.argv[1:])
     set_up_logs(sys.stderr, logging.WARNING)
-    if not hasattr(os, "sched_setaffinity") or not Path("/proc/self/stat").exists():
-        say("the race needs Linux: it gives each process a core and reads CPU times from /proc")
-        return 1
+    started = time.monotonic()
     try:
-        report = asyncio.run(race(options))
+        check_machine()
+        check_indispensable()
+        result = asyncio.run(race(options))
     except BenchError as error:
         say(f"the race could not be run: {error}")
         return 1
-    say(report.build_table())
-    say(f"written: {write_result(report, save=options.save)}")
-    return judge(report, quick=options.quick)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("the race was stopped")
+        return 1
+    result.setting["took_s"] = round(time.monotonic() - started)
+    verdicts = judge(result, build_goals(), quick=options.quick)
+    say(f"\n{build_table(result, verdicts)}\n\ntook {result.setting['took_s']} s")
+    write_result(result, verdicts, options)
+    return find_exit_code(result, verdicts, quick=options.quick)
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -112,158 +81,132 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m bench.race", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--quick", action="store_true", help="three rounds of two seconds; no floor is judged")
+    names = [peer.name.lower() for peer in PEERS]
+    parser.add_argument("--quick", action="store_true", help="everything once, for a second; nothing is judged")
     parser.add_argument("--rounds", type=int, help="of each proxy at each kind of work (default: 5)")
     parser.add_argument("--seconds", type=int, help="of each round (default: 4)")
-    parser.add_argument("--save", action="store_true", help=f"keep the result in {RESULTS.name}/ under its date")
+    parser.add_argument("--save", action="store_true", help="keep the result under its date, beside others")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the result is written")
+    parser.add_argument("--only", default="", help=f"parts to race, with commas: {', '.join(PARTS)}")
+    parser.add_argument("--against", default="", help=f"peers to race, with commas: {', '.join(names)}")
     given = parser.parse_args(arguments)
-    rounds, seconds = (3, 2) if given.quick else (5, 4)
-    return Options(given.rounds or rounds, given.seconds or seconds, given.quick, given.save)
-
-
-async def race(options: Options) -> Report:
-    """Run everything.
-
-    Raises:
-        BenchError: If something does not start, or does not do what it is there for.
-    """
-    cores = choose_cores()
-    async with AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="race-")))
-        stack.enter_context(pinned(cores.others))
-        authority = Simulator()
-        await authority.start()
-        stack.push_async_callback(authority.stop)
-        upstream = await stack.enter_async_context(running_upstream(ANSWERS, directory, cores.others))
-        setting = Setting(upstream.url, authority, directory, cores.proxy)
-        own = await stack.enter_async_context(running_own(setting))
-        tutorial = await stack.enter_async_context(running_tutorial(setting))
-        racers = (own, tutorial)
-        load = find_load(directory, cores.others)
-        report = Report(own.name, build_setting(options, cores, load, upstream, racers))
-        for racer in racers:
-            await verify(racer, upstream.url, authority)
-        await run_rounds(report, racers, load, options)
-        report.memory = {racer.name: racer.process.memory() for racer in racers}
-        report.log = await check_log(own)
-    return report
-
-
-def choose_cores() -> Cores:
-    """Choose two of the cores that we may use."""
-    usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores(None, None)
-
-
-def build_setting(
-    options: Options, cores: Cores, load: Load, upstream: Upstream, racers: Sequence[RunningProxy]
-) -> dict[str, object]:
-    """Build the part of the result that says what was measured."""
-    return {
-        **describe_machine(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": cores.describe(),
-        "load": load.name,
-        "connections": CONNECTIONS,
-        "upstream": upstream.name,
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "logs": {racer.name: racer.log for racer in racers},
-    }
-
-
-async def verify(racer: RunningProxy, upstream: str, authority: Simulator) -> None:
-    """See that a proxy relays the upstream's bytes, with a token that the authority issued.
-
-    Raises:
-        BenchError: If not.
-    """
-    async with ClientSession() as session:
-        presented = (await _fetch(session, racer.url, Work("whoami", "GET", "/egress/whoami"))).decode()
-        if presented not in {f"Bearer {token.value}" for token in authority.tokens}:
-            message = f"{racer.name} sends no token that was issued"
-            raise BenchError(message)
-        for work in WORKS:
-            direct = await _fetch(session, upstream, work, {"Authorization": presented})
-            if await _fetch(session, racer.url, work) != direct:
-                message = f"{racer.name} answers {work.name} with other bytes than the upstream"
-                raise BenchError(message)
-
-
-async def run_rounds(report: Report, racers: Sequence[RunningProxy], load: Load, options: Options) -> None:
-    """Run every round, each proxy first as often as last."""
-    for work in WORKS:
-        for racer in racers:
-            await load.drive(racer.port, work, CONNECTIONS, WARM_UP_S)
-        for number in range(options.rounds):
-            for racer in racers if number % 2 == 0 else reversed(racers):
-                each = await run_round(racer, work, load, options.seconds)
-                report.row(work.name, racer.name).rounds.append(each)
-                say(f"{work.name} round {number + 1}: {racer.name} {each.rate:,.0f} requests/s, {each.cpu_us:.1f} µs")
-
-
-async def run_round(racer: RunningProxy, work: Work, load: Load, seconds: float) -> Round:
-    """Measure one proxy once."""
-    before = racer.process.cpu_s()
-    measured = await load.drive(racer.port, work, CONNECTIONS, seconds)
-    cpu_s = racer.process.cpu_s() - before
-    racer.process.check_running()
-    if isinstance(racer, OwnProxy):
-        racer.traffic.clear_rotated()
-    return Round(measured, cpu_s)
-
-
-async def check_log(own: OwnProxy) -> LogCheck:
-    """Stop our proxy, and compare what it counted with what is in its log.
-
-    Exchanges that the load generator left behind at a round's end close within moments, and are counted too.
-    """
-    while (metrics := await own.read_metrics())["rapidsos_proxy_exchanges_in_flight"]:  # noqa: ASYNC110 (no event)
-        await asyncio.sleep(0.05)
-    await own.process.stop()
-    own.traffic.count_rest()
-    return LogCheck(
-        exchanges=int(metrics["rapidsos_proxy_requests_total"]),
-        records=own.traffic.exchanges,
-        dropped=int(metrics["rapidsos_proxy_log_records_dropped_total"]),
+    rounds, seconds = (1, 1) if given.quick else (5, 4)
+    return Options(
+        given.rounds or rounds,
+        given.seconds or seconds,
+        given.quick,
+        given.save,
+        given.results,
+        choose(parser, given.only, PARTS) or tuple(PARTS),
+        frozenset(choose(parser, given.against, names)),
     )
 
 
-def judge(report: Report, *, quick: bool) -> int:
+def choose(parser: argparse.ArgumentParser, given: str, names: Sequence[str] | dict[str, Any]) -> tuple[str, ...]:
+    """Split names at commas; end with an error at one that there is not."""
+    chosen = tuple(name.strip().lower() for name in given.split(",") if name.strip())
+    for name in chosen:
+        if name not in names:
+            parser.error(f"there is no {name!r}; there are {', '.join(names)}")
+    return chosen
+
+
+async def race(options: Options) -> Result:
+    """Run everything.
+
+    Raises:
+        BenchError: If the upstream does not start; what ends one part is in the result.
+    """
+    stop_in_order()
+    descriptors, cores = raise_descriptor_limit(), choose_cores()
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="race-")))
+        stack.enter_context(pinned(cores.others))
+        authority = Simulator(SimulatorSettings(token_life_s=_TOKEN_LIFE_S))
+        await authority.start()
+        stack.push_async_callback(authority.stop)
+        upstream = await stack.enter_async_context(running_upstream(ANSWERS, directory, cores.others))
+        result = build_result(options, cores.describe())
+        load = Wrk(directory, cores.others)
+        track = Track(options, cores, directory, descriptors, load, authority, upstream, result)
+        for part in options.parts:
+            try:
+                await PARTS[part](track)
+            except BenchError as error:
+                result.failures[part] = str(error)
+                say(f"{part} FAILED: {error}")
+    return result
+
+
+def build_result(options: Options, cores: str) -> Result:
+    """Build a result that has only what was measured, and who is missing."""
+    setting = {
+        **describe_machine(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": cores,
+        "connections": CONNECTIONS,
+        "quick": options.quick,
+        "parts": options.parts,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+    }
+    wanted = [peer for peer in PEERS if not options.against or peer.name.lower() in options.against]
+    absent = {peer.name: peer.program.remedy for peer in wanted if peer.program.find() is None}
+    for name, remedy in absent.items():
+        say(f"MISSING: {name}: {remedy}")
+    return Result(OWN, setting, absent=absent, left_out=frozenset({peer.name for peer in PEERS if peer not in wanted}))
+
+
+def stop_in_order() -> None:
+    """Have SIGTERM end the race as Ctrl-C does: what it started is stopped, what it wrote is removed."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def find_exit_code(result: Result, verdicts: Sequence[Verdict], *, quick: bool) -> int:
     """Say what does not hold; return the exit code."""
-    errors = report.find_errors()
+    errors = result.find_errors()
     for error in errors:
         say(f"FAILED: {error}")
-    missed = False
-    for floor in FLOORS:
-        ratio = report.ratio(floor.work, floor.proxy)
-        holds = ratio >= floor.least
-        missed |= not holds
-        verdict = "not judged, too short a race" if quick else "met" if holds else "MISSED"
-        say(f"{floor.work} against {floor.proxy}: {ratio:.2f}, floor {floor.least}: {verdict}")
-    return int(bool(errors) or (missed and not quick))
+    missed = [verdict for verdict in verdicts if verdict.standing in {Standing.MISSED, Standing.MISSING}]
+    for verdict in missed:
+        say(f"{verdict.standing.value}: {verdict.goal.number}. {verdict.goal.name}")
+    return int(bool(errors) or (bool(missed) and not quick))
 
 
-def write_result(report: Report, *, save: bool) -> Path:
-    """Write the JSON; return its path."""
-    RESULTS.mkdir(exist_ok=True)
-    name = report.setting["at"].replace(":", "") if save else "latest"
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(report.build_json(), indent=2) + "\n")
-    return path
+def write_result(result: Result, verdicts: Sequence[Verdict], options: Options) -> None:
+    """Write JSON, CSV and chart, and say where."""
+    options.results.mkdir(exist_ok=True)
+    name = result.setting["at"].replace(":", "") if options.save else "latest"
+    path = options.results / f"{name}.json"
+    document = {**result.build_json(), "own": result.own, "goals": [build_verdict(verdict) for verdict in verdicts]}
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    path.with_suffix(".csv").write_text(result.build_csv())
+    say(f"written: {path}, .csv")
+    draw_chart(path)
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def build_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Build what the JSON keeps of it."""
+    goal = {name: value for name, value in asdict(verdict.goal).items() if name != "figure"}
+    return {**goal, "figure": verdict.figure, "standing": verdict.standing.value, "reason": verdict.reason}
 
 
-async def _fetch(session: ClientSession, origin: str, work: Work, fields: dict[str, str] | None = None) -> bytes:
-    headers = {**work.build_fields(), **(fields or {})}
-    async with session.request(work.method, origin + work.path, data=work.body or None, headers=headers) as answer:
-        answer.raise_for_status()
-        return await answer.read()
+def draw_chart(path: Path) -> None:
+    """Have the chart drawn by the environment that has matplotlib."""
+    python = CHART_PYTHON.find()
+    chart = path.with_suffix(".png")
+    if python is None:
+        say(f"no chart: {CHART_PYTHON.remedy}")
+        return
+    done = subprocess.run(
+        [python, str(Path(__file__).with_name("chart.py")), str(path), str(chart)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    say(f"written: {chart}" if done.returncode == 0 else f"no chart: {done.stderr.strip()}")
 
 
 if __name__ == "__main__":

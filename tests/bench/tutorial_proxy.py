@@ -3,15 +3,16 @@
 It is what the race measures against, so nothing here is slower than the obvious way, and nothing is tuned.  It keeps
 no log, streams no body, and serves until its token expires.
 
-Run it as ``python tutorial_proxy.py PORT UPSTREAM TOKEN_URL CLIENT_ID CLIENT_SECRET``.
+Run it as ``python tutorial_proxy.py PORT UPSTREAM TOKEN_URL CLIENT_ID CLIENT_SECRET [CA]``.
 """
 
 from __future__ import annotations
 
+import ssl
 import sys
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, TCPConnector, web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,12 +37,16 @@ async def forward(request: web.Request) -> web.Response:
         )
 
 
-def build_app(upstream: str, token_url: str, client_id: str, client_secret: str) -> web.Application:
+def build_app(
+    upstream: str, token_url: str, client_id: str, client_secret: str, ca: str | None = None
+) -> web.Application:
     """Build the application."""
 
     async def open_session(app: web.Application) -> AsyncIterator[None]:
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-        async with ClientSession() as session:
+        # Without a CA, that is the system's.
+        connector = TCPConnector(ssl=ssl.create_default_context(cafile=ca))
+        async with ClientSession(connector=connector) as session:
             async with session.post(token_url, data=form) as answer:
                 app[TOKEN] = (await answer.json())["access_token"]
             app[SESSION] = session
