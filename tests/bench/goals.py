@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from bench.result import Result
 
 _KIBIBYTE = 1024
+_BUSY = 0.9
+"""With 32 clients that never rest, a proxy that has less of its core busy is not what limits them."""
+_WAITED = 0.1
+"""Of a core that is its own, for which only its own threads should wait."""
 
 
 class Standing(Enum):
@@ -29,6 +33,8 @@ class Standing(Enum):
     GOAL = "goal met"
     FLOOR = "floor met, goal not"
     MISSED = "FLOOR MISSED"
+    HELD_UP = "NOT JUDGED, held up"
+    """Somebody had no core to itself: another machine's rest, or another hour's, is wanted."""
     MISSING = "NOT JUDGED"
     """A peer cannot be had."""
     NOT_RACED = "not raced"
@@ -47,6 +53,8 @@ class Goal:
         floor: What must hold.
         goal: What we are after; None where that is the floor.
         at_most: Whether less is better.
+        heats: Where ours and ``peer`` must not have been held up; for large bodies their direction.
+        peer: With whom ours is compared; None for nobody.
     """
 
     number: int
@@ -55,6 +63,8 @@ class Goal:
     floor: float
     goal: float | None = None
     at_most: bool = False
+    heats: tuple[str, ...] = ()
+    peer: str | None = None
 
     def judge(self, figure: float) -> Standing:
         """Say how a figure stands."""
@@ -91,7 +101,26 @@ def _judge_one(result: Result, goal: Goal, *, quick: bool) -> Verdict:
         figure = goal.figure(result)
     except Unknown as unknown:
         return Verdict(goal, _find_standing(unknown), None, str(unknown))
-    return Verdict(goal, Standing.UNJUDGED if quick else goal.judge(figure), figure)
+    if quick:
+        return Verdict(goal, Standing.UNJUDGED, figure)
+    if held_up := list(_find_held_up(result, goal)):
+        return Verdict(goal, Standing.HELD_UP, figure, held_up[0])
+    return Verdict(goal, goal.judge(figure), figure)
+
+
+def _find_held_up(result: Result, goal: Goal) -> Iterator[str]:
+    """Say who did less than it could, since load, upstream or neighbours did not let it."""
+    racers = (result.own, goal.peer)
+    for row in result.rows:
+        if row.heat in goal.heats and row.proxy in racers:
+            busy, waited = row.median("core_share"), row.median("waited_share")
+            if row.heat != latency.HEAT and busy < _BUSY:
+                yield f"{row.proxy} had {busy:.0%} of its core busy: {row.heat}"
+            elif waited > _WAITED:
+                yield f"{row.proxy} waited {waited:.0%} of the time for its core: {row.heat}"
+    for bulk in result.bulk:
+        if bulk.direction in goal.heats and bulk.proxy in racers and (waited := median(bulk.waits)) > _WAITED:
+            yield f"{bulk.proxy} waited {waited:.0%} of the time for its core: 100 MiB {bulk.direction}"
 
 
 def _find_standing(unknown: Unknown) -> Standing:
@@ -107,9 +136,9 @@ def _find_standing(unknown: Unknown) -> Standing:
 def build_goals() -> Iterator[Goal]:
     """Build all of them, in the order of their numbers."""
     yield from _build_throughput()
-    yield Goal(4, "added p50, ours to Envoy's", lambda result: _compare_added(result, "p50_us"), 1.0, at_most=True)
-    yield Goal(4, "added p99, ours to Envoy's", lambda result: _compare_added(result, "p99_us"), 1.0, at_most=True)
-    yield Goal(5, f"CPU per exchange, {crowd.MANY:,} connections to {CONNECTIONS}", _compare_crowd, 1.1, at_most=True)
+    yield _build_latency("p50")
+    yield _build_latency("p99")
+    yield _build_crowd()
     yield Goal(5, "KiB for each idle client", _read_each, 6, at_most=True)
     yield Goal(5, "MiB resident when idle", _read_idle, 80, 60, at_most=True)
     for direction in (bodies.DOWN, bodies.UP):
@@ -117,7 +146,7 @@ def build_goals() -> Iterator[Goal]:
         yield _build_growth(direction)
     yield Goal(7, "CPU per exchange, two workers to one", _read_workers, 1.1, at_most=True)
     yield Goal(7, "requests/s, two workers to one", _read_workers, 1.6)
-    yield Goal(8, "p99 with refresh: difference to without, in spreads", _compare_refresh, 1.0, at_most=True)
+    yield _build_refresh()
 
 
 def _build_throughput() -> Iterator[Goal]:
@@ -136,7 +165,31 @@ def _build_ratio(
     number: int, heat: str, peer: Peer, floor: float, goal: float | None = None, *, kept: bool = False
 ) -> Goal:
     name = f"requests/s to {peer.name}: {heat}" + (", kept floor" if kept else "")
-    return Goal(number, name, lambda result: result.ratio(heat, peer.name), floor, goal)
+    return Goal(number, name, lambda result: result.ratio(heat, peer.name), floor, goal, heats=(heat,), peer=peer.name)
+
+
+def _build_latency(figure: str) -> Goal:
+    return Goal(
+        4,
+        f"added {figure}, ours to Envoy's",
+        lambda result: _compare_added(result, f"{figure}_us"),
+        1.0,
+        at_most=True,
+        heats=(latency.HEAT,),
+        peer=ENVOY_PEER.name,
+    )
+
+
+def _build_crowd() -> Goal:
+    heats = tuple(crowd.name_heat(count) for count in (CONNECTIONS, crowd.MANY))
+    name = f"CPU per exchange, {crowd.MANY:,} connections to {CONNECTIONS}"
+    return Goal(5, name, _compare_crowd, 1.1, at_most=True, heats=heats)
+
+
+def _build_refresh() -> Goal:
+    heats = (refresh.WITHOUT, refresh.WITH, refresh.AGAIN)
+    name = "p99 with refresh: difference to without, in spreads"
+    return Goal(8, name, _compare_refresh, 1.0, at_most=True, heats=heats)
 
 
 def _compare_added(result: Result, figure: str) -> float:
@@ -170,7 +223,8 @@ def _build_bulk(direction: str) -> Goal:
         ours, theirs = (result.find_bulk(direction, name) for name in (None, NGINX_PEER.name))
         return median(ours.rates) / median(theirs.rates)
 
-    return Goal(6, f"MB/s of 100 MiB {direction}, to nginx", compare, 0.8)
+    name = f"MB/s of 100 MiB {direction}, to nginx"
+    return Goal(6, name, compare, 0.8, heats=(direction,), peer=NGINX_PEER.name)
 
 
 def _build_growth(direction: str) -> Goal:

@@ -6,14 +6,14 @@ import asyncio
 import os
 import shutil
 import socket
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator, Iterator, Sequence
-    from pathlib import Path
 
 START_S = 20.0
 STOP_S = 40.0
@@ -21,6 +21,7 @@ STOP_S = 40.0
 _SHOWN_BYTES = 2000
 _RESET_PEAK = "5"
 """proc(5), /proc/[pid]/clear_refs."""
+_NANOSECONDS = 1e9
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,6 +61,14 @@ class Process:
         # The name, in parentheses, may contain blanks; utime and stime are fields 14 and 15 (proc(5)).
         fields = _read(f"{self._proc}/stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def waited_s(self) -> float:
+        """Return how long its threads could have run but had no core; 0 where Linux does not count it."""
+        waited = 0
+        for path in Path(f"{self._proc}/task").glob("*/schedstat"):
+            with suppress(OSError):  # a thread that has just ended
+                waited += int(path.read_text().split()[1])
+        return waited / _NANOSECONDS
 
     def memory(self) -> Memory:
         """Return its memory."""

@@ -6,8 +6,8 @@ The proxy under load has one core to itself; load generator and upstream share t
 Rounds alternate, and turn about: a machine that slows down slows all of them.  Before the first round each proxy is
 seen to relay the same bytes with a token that was really issued; after the last, every exchange must be in our log.
 
-Exit code 1 when something of this does not hold, or, without --quick, a floor is missed or cannot be judged because
-its peer is missing.
+Exit code 1 when something of this does not hold, or, without --quick, a floor is missed, or cannot be judged because
+its peer is missing or somebody was held up by others on its core.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bench.goals import Verdict
 
 RESULTS = Path(__file__).parent / "results"
+FAILED = frozenset({Standing.MISSED, Standing.MISSING, Standing.HELD_UP})
 _TOKEN_LIFE_S = 86_400.0
 """Longer than any race: only the part about refresh has tokens that die."""
 
@@ -169,7 +170,7 @@ def find_exit_code(result: Result, verdicts: Sequence[Verdict], *, quick: bool) 
     errors = result.find_errors()
     for error in errors:
         say(f"FAILED: {error}")
-    missed = [verdict for verdict in verdicts if verdict.standing in {Standing.MISSED, Standing.MISSING}]
+    missed = [verdict for verdict in verdicts if verdict.standing in FAILED]
     for verdict in missed:
         say(f"{verdict.standing.value}: {verdict.goal.number}. {verdict.goal.name}")
     return int(bool(errors) or (bool(missed) and not quick))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.load import Measured
 
 _MICROSECONDS = 1e6
-_COLUMNS = ("requests_per_s", "cpu_us_per_request", "core_share", "p50_us", "p99_us")
+_COLUMNS = ("requests_per_s", "cpu_us_per_request", "core_share", "waited_share", "p50_us", "p99_us")
 _CSV_HEADING = ("heat", "proxy", "figure", "median")
 
 
@@ -39,12 +39,14 @@ class Round:
         cpu_s: What the proxy took of its core while ``cpu_requests`` were answered.
         cpu_requests: Fewer than the load saw, where opening and closing many connections is left out.
         cpu_over_s: How long that was.
+        waited_s: How long it could have run in the round while others had its core.
     """
 
     load: Measured
     cpu_s: float
     cpu_requests: int
     cpu_over_s: float
+    waited_s: float
 
     @property
     def requests_per_s(self) -> float:
@@ -60,6 +62,11 @@ class Round:
     def core_share(self) -> float:
         """Share of its core that the proxy used; below 1 the load, the upstream or a neighbour held it up."""
         return self.cpu_s / self.cpu_over_s
+
+    @property
+    def waited_share(self) -> float:
+        """Share of the round in which it waited for its core, which should be its own."""
+        return self.waited_s / self.load.seconds
 
     @property
     def p50_us(self) -> float:
@@ -105,12 +112,14 @@ class Bulk:
     Attributes:
         direction: ``down`` to the client, ``up`` to the upstream.
         rates: Megabytes (of 1,000,000) per second, of each round.
+        waits: Share of each round in which it waited for its core, which should be its own.
         growths: By how many bytes its resident memory rose at most, in each round, and in one before them.
     """
 
     direction: str
     proxy: str
     rates: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     growths: list[int] = field(default_factory=list)
 
 

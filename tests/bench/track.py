@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientError, ClientSession
@@ -165,12 +165,13 @@ class Track:
     async def _run_round(self, entry: Entry) -> Round:
         """Measure one proxy once."""
         heat, racer = entry.heat, entry.racer
-        before = racer.process.cpu_s()
+        before, waited_before = racer.process.cpu_s(), racer.process.waited_s()
         if heat.settle_s:
             each = await self._run_settled(entry)
         else:
             load = await self._drive(entry, heat.seconds)
-            each = Round(load, racer.process.cpu_s() - before, load.requests, load.seconds)
+            each = Round(load, racer.process.cpu_s() - before, load.requests, load.seconds, 0.0)
+        each = replace(each, waited_s=racer.process.waited_s() - waited_before)
         racer.process.check_running()
         racer.tidy()
         return each
@@ -185,7 +186,7 @@ class Track:
             await asyncio.sleep(heat.seconds - heat.settle_s - _BEFORE_END_S)
             cpu_s, seen = process.cpu_s() - cpu_s, await self.upstream.count_requests() - seen
             passed_s = time.monotonic() - started
-            return Round(await load, cpu_s, seen, passed_s)
+            return Round(await load, cpu_s, seen, passed_s, 0.0)
         finally:
             load.cancel()
 

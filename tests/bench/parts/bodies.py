@@ -54,7 +54,9 @@ async def _race_one_way(track: Track, direction: str, racers: list[RunningProxy]
     for number in range(track.options.rounds):
         for racer, row in turns if number % 2 == 0 else reversed(turns):
             with measured_growth(racer.process) as growth:
+                waited_s = racer.process.waited_s()
                 seconds = await _transfer(track, direction, racer)
+                row.waits.append((racer.process.waited_s() - waited_s) / seconds)
             row.rates.append(SIZE / seconds / 1e6)
             row.growths.append(growth.bytes)
             say(

@@ -15,10 +15,11 @@ PLAIN = throughput.name_heat(GET, throughput.PLAIN)
 TO_ENVOY = f"requests/s to Envoy: {PLAIN}"
 
 
-def build_round(requests=1000, cpu_us=10.0, p50_us=100.0, p99_us=200.0, errors=None):
-    """Build a round of one second."""
+def build_round(requests=1000, *, cpu_us=None, p50_us=100.0, p99_us=200.0, errors=None, waited_s=0.0):
+    """Build a round of one second, of which the proxy used all unless its time for a request is given."""
     measured = Measured(requests, 1.0, p50_us, p99_us, errors or {})
-    return Round(measured, requests * cpu_us / 1e6, requests, 1.0)
+    cpu_s = 1.0 if cpu_us is None else requests * cpu_us / 1e6
+    return Round(measured, cpu_s, requests, 1.0, waited_s)
 
 
 class Race:
@@ -138,6 +139,41 @@ def test_a_crowd_is_judged_by_cpu_time():
     assert race.judge("CPU per exchange, 2,000 connections to 32").figure == pytest.approx(1.05)
 
 
+def test_who_was_held_up_is_not_judged(capsys):
+    """A neighbour on the peer's core would make it a victory; it fails the race, which is to be run again."""
+    race = Race()
+    race.add(PLAIN, OURS, requests=2000)
+    race.add(PLAIN, "Envoy", requests=1000, cpu_us=500)
+    verdict = race.judge(TO_ENVOY)
+
+    assert verdict.standing is Standing.HELD_UP
+    assert verdict.reason == f"Envoy had 50% of its core busy: {PLAIN}"
+    assert find_exit_code(race.result, [verdict], quick=False) == 1
+    assert TO_ENVOY in capsys.readouterr().out
+
+
+def test_one_connection_leaves_a_core_idle_but_nobody_waits_for_it():
+    """There the time spent waiting tells of neighbours."""
+    race = Race()
+    for proxy, p50_us in ((latency.DIRECT, 20), (OURS, 50), ("Envoy", 80)):
+        race.add(latency.HEAT, proxy, p50_us=p50_us, cpu_us=100)
+    name = "added p50, ours to Envoy's"
+    assert race.judge(name).standing is Standing.GOAL
+
+    race.add(latency.HEAT, "Envoy", p50_us=80, waited_s=0.5)
+    assert race.judge(name).standing is Standing.HELD_UP
+
+
+def test_a_bystander_that_was_held_up_changes_nothing():
+    """Only those that are compared count."""
+    race = Race()
+    race.add(PLAIN, OURS, requests=2000)
+    race.add(PLAIN, "Envoy", requests=1000)
+    race.add(PLAIN, "HAProxy", requests=1000, cpu_us=100)
+
+    assert race.judge(TO_ENVOY).standing is Standing.GOAL
+
+
 def test_refresh_is_judged_by_the_spread_of_two_runs_without():
     """A p99 that is 30 µs longer is within what two runs differ by, 40; one 80 µs longer is not."""
     race = Race()
@@ -156,8 +192,8 @@ def test_bodies_are_judged_against_nginx_and_by_the_worst_growth():
     """The median of the rates counts, and the round in which memory grew most."""
     race = Race()
     race.result.bulk += [
-        Bulk(bodies.DOWN, OURS, [900.0, 10.0, 900.0], [0, 31 * 2**20, 0]),
-        Bulk(bodies.DOWN, "nginx", [1000.0, 1000.0, 1.0], [0, 0, 0]),
+        Bulk(bodies.DOWN, OURS, [900.0, 10.0, 900.0], [0, 0, 0], [0, 31 * 2**20, 0]),
+        Bulk(bodies.DOWN, "nginx", [1000.0, 1000.0, 1.0], [0, 0, 0], [0, 0, 0]),
     ]
 
     assert race.judge("MB/s of 100 MiB down, to nginx").figure == pytest.approx(0.9)
