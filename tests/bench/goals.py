@@ -24,7 +24,7 @@ _KIBIBYTE = 1024
 _BUSY = 0.9
 """With 32 clients that never rest, a proxy that has less of its core busy is not what limits them."""
 _WAITED = 0.1
-"""Of a core that is its own, for which only its own threads should wait."""
+"""Of a core that is its own, where it is not busy: the threads of a busy one wait for each other."""
 
 
 class Standing(Enum):
@@ -116,7 +116,7 @@ def _find_held_up(result: Result, goal: Goal) -> Iterator[str]:
             busy, waited = row.median("core_share"), row.median("waited_share")
             if row.heat != latency.HEAT and busy < _BUSY:
                 yield f"{row.proxy} had {busy:.0%} of its core busy: {row.heat}"
-            elif waited > _WAITED:
+            if row.heat == latency.HEAT and waited > _WAITED:
                 yield f"{row.proxy} waited {waited:.0%} of the time for its core: {row.heat}"
     for bulk in result.bulk:
         if bulk.direction in goal.heats and bulk.proxy in racers and (waited := median(bulk.waits)) > _WAITED:
