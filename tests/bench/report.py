@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.result import Result, Row
 
 _KIBIBYTE = 1024
-_HEADING = f"{'':44}{'requests/s':>12}{'CPU µs':>9}{'core':>7}{'p50 µs':>9}{'p99 µs':>9}   ours to it: requests, CPU"
+_HEADING = f"{'':44}{'requests/s':>12}{'CPU µs':>9}{'core':>7}{'p50 µs':>10}{'p99 µs':>11}   ours to it: requests, CPU"
 
 
 def build_table(result: Result, verdicts: Sequence[Verdict]) -> str:
@@ -56,7 +56,8 @@ def _describe_row(result: Result, row: Row) -> str:
     figures = row.medians()
     return (
         f"  {f'{row.proxy}, {row.log}':42}{figures['requests_per_s']:12,.0f}{figures['cpu_us_per_request']:9.1f}"
-        f"{figures['core_share']:7.0%}{figures['p50_us']:9,.0f}{figures['p99_us']:9,.0f}{_describe_ratio(result, row)}"
+        f"{figures['core_share']:7.0%}{figures['p50_us']:10,.0f}{figures['p99_us']:11,.0f}"
+        f"{_describe_ratio(result, row)}"
     )
 
 

@@ -203,7 +203,7 @@ class Result:
         for row in self.rows:
             if (row.heat, row.proxy) == (heat, wanted):
                 return row
-        raise self._explain(wanted)
+        raise self._explain(wanted, is_raced=any(row.heat == heat for row in self.rows))
 
     def find_bulk(self, direction: str, proxy: str | None = None) -> Bulk:
         """Return large bodies of a proxy, ours if None.
@@ -215,7 +215,7 @@ class Result:
         for bulk in self.bulk:
             if (bulk.direction, bulk.proxy) == (direction, wanted):
                 return bulk
-        raise self._explain(wanted)
+        raise self._explain(wanted, is_raced=any(bulk.direction == direction for bulk in self.bulk))
 
     def find_memory(self) -> Memory:
         """Return the memory of ours.
@@ -224,7 +224,7 @@ class Result:
             Unknown: If it was not measured.
         """
         if self.own not in self.memory:
-            raise self._explain(self.own)
+            raise self._explain(self.own, is_raced=bool(self.memory))
         return self.memory[self.own]
 
     def ratio(self, heat: str, proxy: str) -> float:
@@ -287,7 +287,7 @@ class Result:
             yield "memory", name, "idle_bytes", memory.idle
             yield f"memory, {memory.clients} clients", name, "bytes_per_client", round(memory.each, 1)
 
-    def _explain(self, proxy: str) -> Unknown:
-        if proxy in self.absent:
+    def _explain(self, proxy: str, *, is_raced: bool) -> Unknown:
+        if is_raced and proxy in self.absent:
             return Missing(f"{proxy} is missing: {self.absent[proxy]}")
         return NotRaced(f"{proxy} was left out" if proxy in self.left_out else "not raced")

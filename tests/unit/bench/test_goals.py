@@ -84,6 +84,13 @@ def test_a_missing_peer_leaves_its_floors_unjudged_and_fails_the_race(capsys):
     assert TO_ENVOY in capsys.readouterr().out
 
 
+def test_a_missing_peer_is_no_failure_of_parts_that_were_not_raced():
+    """Whoever races memory alone needs no Envoy for throughput."""
+    verdict = Race(absent={"Envoy": "install it"}).judge(TO_ENVOY)
+
+    assert verdict.standing is Standing.NOT_RACED
+
+
 def test_what_was_left_out_is_no_failure():
     """Whoever tunes against one peer is not told that the others were missed."""
     race = Race(left_out=frozenset({"Envoy"}))
