@@ -20,7 +20,7 @@ from proxy.control import usage
 from proxy.errors import ConfigError, ControlError
 from proxy.printable import escape_unprintable
 from proxy.program import PROGRAM, name_program
-from proxy.version import find_version
+from proxy.version import describe_version
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -170,7 +170,7 @@ def _guess_config(parsed: argparse.Namespace, unknown: Sequence[str]) -> str:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = _describe(argparse.ArgumentParser(prog=PROGRAM), _ABOUT, _ABOUT_END)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {find_version()}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {describe_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands.add_parser("serve", help="run the proxy"))
     _add_demo(commands.add_parser("demo", help="run it against a simulated RapidSOS"))

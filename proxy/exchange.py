@@ -163,7 +163,6 @@ class Exchange:
     token_expires_in_s: float | None = None
     token_wait_s: float = 0.0
     queue_s: float = 0.0
-    outcome: str = OK
     error: ExchangeError | None = None
     ended: float = 0.0
     bytes_in: int = 0
@@ -182,6 +181,7 @@ class Exchange:
         self.response_body = Body()
         self.attempts: list[Attempt] = []
         self.query_tokens: tuple[str, ...] = ()
+        self.outcome = OK
 
     def __repr__(self) -> str:
         """Return its id and its outcome; its heads hold secrets."""

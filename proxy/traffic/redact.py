@@ -8,7 +8,6 @@ looks like.  Masking never fails: what cannot be cut out precisely takes its who
 from __future__ import annotations
 
 from bisect import bisect_left
-from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +71,53 @@ class _Spellings:
         return cls(tuple(needles), frozenset(form for needle in needles for form in build_folded(needle)))
 
 
+class _Search:
+    """What to look for, and how: of a set of secrets, whatever tokens there are beside them.
+
+    Attributes:
+        spellings: By secret.
+        needles, forms: Of all of them, the longest first.
+        in_text, in_folded, in_line: Finders of needles in text, of forms in folded text, of needles in rendered JSON.
+        in_suspect: Of those in rendered JSON, and of escapes: one search for both, since nearly every line has neither.
+        beginnings: What a text may end with the beginning of.
+        heads: The first bytes of each of those.
+        longest: Bytes of the longest of those.
+    """
+
+    __slots__ = (
+        "beginnings",
+        "forms",
+        "heads",
+        "in_folded",
+        "in_line",
+        "in_suspect",
+        "in_text",
+        "longest",
+        "needles",
+        "spellings",
+    )
+
+    def __init__(self, spellings: dict[str, _Spellings]) -> None:
+        """Build the finders, which takes a while."""
+        self.spellings = spellings
+        self.needles = sorted({needle for each in spellings.values() for needle in each.needles}, key=len, reverse=True)
+        self.forms = sorted({form for each in spellings.values() for form in each.forms}, key=len, reverse=True)
+        plain = [needle.encode() for needle in self.needles]
+        rendered = [orjson.dumps(needle)[1:-1] for needle in self.needles]
+        self.in_text = Finder(plain)
+        self.in_folded = Finder(self.forms)
+        self.in_line = Finder(rendered)
+        self.in_suspect = Finder([*_ESCAPES, *rendered])
+        self.beginnings = [*plain, *self.forms]
+        self.heads = frozenset(form[:TAIL_LEAST] for form in self.beginnings)
+        self.longest = max(map(len, self.beginnings), default=0)
+
+
 class Redactor:
     """Masks a set of secrets.
 
     Attributes:
-        spellings: By secret, for the redactor that comes after this one.
+        search: What it looks for, for the redactor that comes after this one.
     """
 
     def __init__(
@@ -95,35 +136,18 @@ class Redactor:
             tokens: Masked as well; those that it learns later, too.
             former: Knows most of these secrets already: what it has worked out is not worked out again.
         """
-        known = {} if former is None else former.spellings
-        values = (secret.reveal() for secret in secrets)
-        self.spellings: dict[str, _Spellings] = {value: known.get(value) or _Spellings.build(value) for value in values}
-        needles = {needle for spellings in self.spellings.values() for needle in spellings.needles}
-        forms = {form for spellings in self.spellings.values() for form in spellings.forms}
-        self._needles = sorted(needles, key=len, reverse=True)
-        self._forms = sorted(forms, key=len, reverse=True)
-        plain = [needle.encode() for needle in self._needles]
-        self._in_text = Finder(plain)
-        self._in_folded = Finder(self._forms)
-        rendered = [orjson.dumps(needle)[1:-1] for needle in self._needles]
-        self._in_line = Finder(rendered)
-        # One search for both, since nearly every line has neither.
-        self._in_suspect = Finder([*_ESCAPES, *rendered])
-        self._beginnings = [*plain, *self._forms]
-        self._heads = frozenset(form[:TAIL_LEAST] for form in self._beginnings)
-        self._longest = max(map(len, self._beginnings), default=0)
+        self._secrets = tuple(secrets)
+        self.search: _Search = _build_search(self._secrets, None if former is None else former.search)
         self._redactions = redactions
         self._tokens = LiveTokens(lambda: 0.0) if tokens is None else tokens
 
     def __repr__(self) -> str:
         """Show how much is searched for, and nothing of it."""
-        return f"<Redactor of {len(self._needles)} forms, {self._tokens!r}>"
+        return f"<Redactor of {len(self.search.needles)} forms, {self._tokens!r}>"
 
     def with_tokens(self, tokens: LiveTokens) -> Redactor:
         """Return one that masks the same secrets, and these tokens."""
-        redactor = copy(self)
-        redactor._tokens = tokens  # noqa: SLF001 (it is one of this class)
-        return redactor
+        return Redactor(self._secrets, self._redactions, tokens=tokens, former=self)
 
     def redact(self, record: dict[str, Any], line: bytes) -> dict[str, Any] | None:
         """Mask every secret in a record, bodies with escapes excepted: ``try_mask`` has seen those.
@@ -137,7 +161,7 @@ class Redactor:
         """
         if not self._knows_any or not self._is_suspect(line):
             return None
-        in_plain = self._in_line.is_in(line) or self._tokens.is_in(line)
+        in_plain = self.search.in_line.is_in(line) or self._tokens.is_in(line)
         before = self._redactions.count
         masked = {key: self._mask_part(part, in_plain) for key, part in record.items()}
         return masked if self._redactions.count != before else None
@@ -157,7 +181,7 @@ class Redactor:
             folded = _fold(masked) if may_have_escapes(masked) else b""
             if folded is None:
                 return None
-            found = [self._forms[index] for index in self._in_folded.find(folded)]
+            found = [self.search.forms[index] for index in self.search.in_folded.find(folded)]
             found += self._tokens.find(folded)
             if not found and masked == text:
                 return text
@@ -212,18 +236,18 @@ class Redactor:
 
     def _is_suspect(self, line: bytes) -> bool:
         """Return whether something rendered might hold a secret: as it is, or since it has escapes of its own."""
-        return b"%" in line or self._in_suspect.is_in(line) or self._tokens.is_in(line)
+        return b"%" in line or self.search.in_suspect.is_in(line) or self._tokens.is_in(line)
 
     @property
     def _knows_any(self) -> bool:
-        return bool(self._needles or self._tokens)
+        return bool(self.search.needles or self._tokens)
 
     def _find_longest(self) -> int:
-        return max(self._longest, self._tokens.longest)
+        return max(self.search.longest, self._tokens.longest)
 
     def _mask_plain(self, text: str) -> str:
         data = text.encode("utf-8", "replace")
-        found = [self._needles[index] for index in self._in_text.find(data)]
+        found = [self.search.needles[index] for index in self.search.in_text.find(data)]
         found += [form.decode() for form in self._tokens.find(data)]
         for needle in sorted(found, key=len, reverse=True):
             self._redactions.count += text.count(needle)
@@ -248,9 +272,17 @@ class Redactor:
         return next((start for start in starts if self._is_beginning(plain[start:])), len(plain))
 
     def _is_beginning(self, plain: bytes) -> bool:
-        if plain[:TAIL_LEAST] in self._heads and any(form.startswith(plain) for form in self._beginnings):
+        if plain[:TAIL_LEAST] in self.search.heads and any(form.startswith(plain) for form in self.search.beginnings):
             return True
         return self._tokens.is_beginning(plain)
+
+
+def _build_search(secrets: Iterable[Secret], former: _Search | None) -> _Search:
+    known = {} if former is None else former.spellings
+    values = [secret.reveal() for secret in secrets]
+    if former is not None and known.keys() == set(values):
+        return former
+    return _Search({value: known.get(value) or _Spellings.build(value) for value in values})
 
 
 def may_have_escapes(text: str) -> bool:

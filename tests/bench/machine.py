@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.process import BenchError
 from bench.programs import ENVOY, HAPROXY, MITMDUMP, NGINX, REPOSITORY, WRK
+from proxy.version import describe_version
 
 _PACKAGES = ("aiohttp", "uvloop", "orjson")
 _DESCRIPTORS = 65_536
@@ -69,6 +70,7 @@ def describe_machine() -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
+            "rapidsos-proxy": describe_version(),
             **{name: version(name) for name in _PACKAGES},
             **{program.name: program.find_version() if program.find() else None for program in _PROGRAMS},
         },

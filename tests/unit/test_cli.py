@@ -141,7 +141,7 @@ def test_the_version_is_told(run):
     done = run("--version")
 
     assert done.returncode == 0
-    assert re.fullmatch(r"rapidsos-proxy (\d+\.\d+\.\d+|0\+sources)\n", done.stdout)
+    assert re.fullmatch(r"rapidsos-proxy (\d+\.\d+\.\d+|0\+sources) \((compiled|pure Python)\)\n", done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -143,11 +143,12 @@ def test_every_call_of_the_proxy_is_understood(line, capsys):
     """With the arguments that README gives it."""
     arguments = split_command(line)[1][1:]
 
-    if "--help" in arguments:
+    told = {"--help": "RAPIDSOS_CLIENT_ID", "--version": "rapidsos-proxy "}.get(arguments[-1])
+    if told is not None:
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 0
-        assert "RAPIDSOS_CLIENT_ID" in capsys.readouterr().out
+        assert told in capsys.readouterr().out
     else:
         assert cli._build_parser().parse_args(arguments).command
 

@@ -25,14 +25,16 @@ LOOKS = 40
 def looks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[None]:
     """Return what is told of each look that the proxy takes at its connections; it takes many a second."""
     looks: asyncio.Queue[None] = asyncio.Queue()
-    sweep = relay.Relay._look
+    sleep, pause_s = asyncio.sleep, 0.0203
 
-    def look(self: relay.Relay, now: float) -> None:
-        sweep(self, now)
-        looks.put_nowait(None)
+    async def sleep_on(delay: float, result: Any = None) -> Any:
+        """Between two looks it sleeps for as long as nobody else does."""
+        if delay == pause_s:
+            looks.put_nowait(None)
+        return await sleep(delay, result)
 
-    monkeypatch.setattr(relay, "SWEEP_S", 0.02)
-    monkeypatch.setattr(relay.Relay, "_look", look)
+    monkeypatch.setattr(relay, "SWEEP_S", pause_s)
+    monkeypatch.setattr(asyncio, "sleep", sleep_on)
     return looks
 
 
