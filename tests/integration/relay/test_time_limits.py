@@ -325,7 +325,7 @@ async def test_the_last_of_an_answer_is_not_waited_for_for_ever(
     in_front_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exchanges are over, and their client has much to take: who takes a little now and then is reset."""
-    monkeypatch.setattr("proxy.relay.client.LEAST_RATE", 1e9)
+    monkeypatch.setattr("proxy.relay.client.LEAST_RATE", 10**9)
 
     async with in_front_of(answering(LARGE_OK), timeouts={"silence": HONEST_S, "idle": HONEST_S}) as proxy:
         with socket.socket() as client:
