@@ -19,7 +19,6 @@ from proxy.relay.wire import Wire
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from proxy.http.framing import BodyReader
     from proxy.relay.turn import Turn
@@ -186,7 +185,7 @@ class UpstreamConnection:
         self.resume_reading()
         data, self._buffer = self._buffer, b""
         if self._taker is not None:
-            self._guarded(self._take_body, self._taker, data)
+            self._guarded_take(self._taker, data)
 
     def discard_answer(self) -> None:
         """Throw the answer held away; the connection lives on only if all of the answer is here."""
@@ -232,7 +231,7 @@ class UpstreamConnection:
         if self._held:
             self._buffer += data
         else:
-            self._guarded(self._take_head if self._body is None else self._take_body, taker, data)
+            self._guarded_take(taker, data)
 
     def eof_received(self) -> None:
         """Note a clean end, which over TLS is a close_notify: a bare FIN may be an attacker's cut (RFC 8446, 6.1).
@@ -338,10 +337,13 @@ class UpstreamConnection:
         self._transport.abort()
         taker.answer_failed(UpstreamClosed("the upstream sent something before it was asked"))
 
-    def _guarded(self, take: Callable[[AnswerTaker, bytes], None], taker: AnswerTaker, data: bytes) -> None:
-        """Let ``take`` have ``data``; what it finds wrong ends the connection and the transfer."""
+    def _guarded_take(self, taker: AnswerTaker, data: bytes) -> None:
+        """Take ``data``; what is found wrong in it ends the connection and the transfer."""
         try:
-            take(taker, data)
+            if self._body is None:
+                self._take_head(taker, data)
+            else:
+                self._take_body(taker, data)
         except ExchangeError as error:
             self._taker = None
             self._transport.abort()

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from proxy.exchange import Attempt, Exchange
     from proxy.tokens.token import TokenFetch
 
-BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
-"""Upper bounds in seconds, inclusive: from what the proxy itself adds to the acceptance window of an alert."""
+_BOUNDS_MS = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 20_000, 30_000)
+BOUNDS_S: tuple[float, ...] = tuple(milliseconds / 1000 for milliseconds in _BOUNDS_MS)
+"""Upper bounds in seconds, inclusive: from what the proxy itself adds to the acceptance window of an alert.  Of a tuple
+whose length is in its type, compiled code would make a new one at each use."""
 
 METHODS = {name: name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 OTHER = "other"
