@@ -22,9 +22,9 @@ order by the numbers of their lines, whatever they are called.  Files ending in 
 After a change of the key, give the old ones with --key-file in the order of their use; the newest comes last, or from
 --config.  What an old key has sealed is proved by the place where the next one begins, so read the log up to there.
 
-A log whose oldest files were removed (traffic_log.retain) begins in the middle; that is told, and no failure.  Whether
-lines were cut off from its end is known by a small file beside it, .NAME.seal: keep the two together, or the end is not
-proved."""
+A log whose oldest files were removed (traffic_log.retain, retain_size) begins in the middle; that is told, and no
+failure.  Whether lines were cut off from its end is known by a small file beside it, .NAME.seal: keep the two together,
+or the end is not proved."""
 VERIFY_END: Final = """\
 examples:
   rapidsos-proxy traffic verify --config /etc/rapidsos-proxy/proxy.toml

@@ -16,6 +16,7 @@ from proxy.certificates import CertificateError, read_server_tls
 from proxy.config.environments import tell_environment
 from proxy.config.keys import check_key
 from proxy.config.store import check_store
+from proxy.config.units import build_size
 from proxy.http.fields import is_secret_field
 from proxy.program import PROGRAM
 from proxy.routing.origin import parse_url_origin
@@ -272,5 +273,9 @@ def _check_sizes(config: Config, problems: Problems) -> None:
     limits = config.limits
     if limits.line > limits.head:
         problems.add("limits.line", "is more than limits.head, which it is a part of", f"write at most {limits.head}")
+    most, each = config.traffic_log.retain_size, config.traffic_log.rotate.size
+    if most is not None and most < 2 * each:
+        fix = f"write at least {build_size(2 * each)}, or make rotate.size smaller"
+        problems.add("traffic_log.retain_size", "has no room for two files of traffic_log.rotate.size", fix)
     if limits.replay > limits.body:
         problems.add("limits.replay", "is more than limits.body", f"write at most {limits.body}")

@@ -27,6 +27,7 @@ _TOKEN = {
 _WHEN_FULL = {"drop": "records are dropped, and counted", "refuse": "requests are refused (503)"}
 _SHOWN = {"last4": "but for its last four digits", "hash": "by a keyed hash"}
 _UNSEALED = "none: whoever can write to the file can change it unseen"
+_NO_LIMIT = "as much room as they take: traffic_log.retain_size would set a limit"
 _SECRETS = ("client_id", "client_secret", "username", "password")
 
 
@@ -167,7 +168,12 @@ def _describe_log(log: TrafficLog) -> Iterator[Sequence[str]]:
     if is_file:
         yield "a new file", f"at {build_size(log.rotate.size)}, and after {build_age(log.rotate.age)}"
         yield "an old file is removed", f"after {build_age(log.retain)}"
+        yield "all files have", _NO_LIMIT if log.retain_size is None else _describe_room(log.retain_size)
         yield "seal", _UNSEALED if log.seal is None else f"each line, with the key of {log.seal.key.origin}"
+
+
+def _describe_room(size: int) -> str:
+    return f"{build_size(size)} at most: the oldest are removed sooner if need be"
 
 
 def _dialled(config: Config) -> Iterator[str]:

@@ -233,6 +233,8 @@ class TrafficLog(Model):
     rotate: Rotate = Rotate()
     retain: Age = 400 * 86_400.0
     """Seconds after which a rotated file is removed."""
+    retain_size: Size | None = None
+    """Bytes that all files together have at most, for which the oldest are removed sooner; None sets no limit."""
     seal: Seal | None = None
     """None: lines carry no seal, and whoever can write to the file can change them unseen."""
 

@@ -27,12 +27,13 @@ from proxy.exchange import Exchange
 from proxy.threads import in_thread
 from proxy.tokens.token import TokenFetch, build_basic_token
 from proxy.traffic.covers import build_covers
+from proxy.traffic.newest import find_in_order
 from proxy.traffic.record import RecordBuilder
 from proxy.traffic.render import Renderer, build_record_logger
-from proxy.traffic.rotate import STOPPED
+from proxy.traffic.rotate import STOPPED, find_own
 from proxy.traffic.seal import SealKey
 from proxy.traffic.sealed import SealedSink
-from proxy.traffic.sink import MODE, FileSink, StreamSink
+from proxy.traffic.sink import MODE, FileSink, Limits, StreamSink
 from proxy.traffic.writer import Writer
 
 if TYPE_CHECKING:
@@ -173,8 +174,7 @@ class TrafficLog:
         self._renderer.use(self._builder, shows_tokens=_shows_tokens(settings))
         self._writer.use(max_bytes=queue_bytes, when_full=settings.when_full)
         if self._file is not None:
-            rotate = settings.rotate
-            self._file.use(max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain)
+            self._file.use(_build_limits(settings))
         self._keep_to(settings, queue_bytes)
 
     def _keep_to(self, settings: Settings, queue_bytes: int) -> None:
@@ -321,10 +321,13 @@ def _shows_tokens(settings: Settings) -> bool:
 def _build_file(settings: Settings, wall: Callable[[], float]) -> FileSink | None:
     if settings.path == STANDARD_OUTPUT:
         return None
+    find_aside = find_own if settings.seal is None else find_in_order
+    return FileSink(Path(settings.path), _build_limits(settings), find_aside=find_aside, wall=wall)
+
+
+def _build_limits(settings: Settings) -> Limits:
     rotate = settings.rotate
-    return FileSink(
-        Path(settings.path), max_bytes=rotate.size, max_age_s=rotate.age, retain_s=settings.retain, wall=wall
-    )
+    return Limits(rotate.size, rotate.age, settings.retain, settings.retain_size)
 
 
 def _build_sink(settings: Settings, file: FileSink | None, wall: Callable[[], float]) -> Sink:

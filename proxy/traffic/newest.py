@@ -120,6 +120,16 @@ def read_first_number(file: BinaryIO, is_true: Callable[[bytes, SealedLine], boo
     return 0
 
 
+def find_in_order(path: Path) -> list[Path]:
+    """Return the files put aside for a sealed log, in the order of writing; what cannot be read is none of ours."""
+    numbered = []
+    for aside in find_rotated(path):
+        with suppress(OSError), open_to_read(aside) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                numbered.append((read_first_number(file, lambda _line, _sealed: True), aside))
+    return [aside for _, aside in sort_by_numbers(numbered)]
+
+
 def sort_by_numbers(numbered: Iterable[tuple[int, Path]]) -> list[tuple[int, Path]]:
     """Put files in the order in which they were written, which no clock tells.
 
@@ -139,13 +149,7 @@ def sort_by_numbers(numbered: Iterable[tuple[int, Path]]) -> list[tuple[int, Pat
 
 def _find_aside(path: Path) -> Mark | None:
     """Return the mark of the last sealed line in the files put aside for a log; None: there is none."""
-    numbered = []
-    for aside in find_rotated(path):
-        # What cannot be read is none of ours: whoever put it there must not keep the proxy from starting.
-        with suppress(OSError), open_to_read(aside) as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                numbered.append((read_first_number(file, lambda _line, _sealed: True), aside))
-    for _, aside in reversed(sort_by_numbers(numbered)[-MOST_UNSEALED_FILES:]):
+    for aside in reversed(find_in_order(path)[-MOST_UNSEALED_FILES:]):
         if (found := _find_seal(aside)) is not None:
             return found[0]
     return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -65,26 +65,62 @@ def find_rotated(path: Path) -> list[Path]:
     return [other for other in others if (parsed := parse_rotated(other.name)) and parsed[0] == path.name]
 
 
-def find_expired(path: Path, now: float, retain_s: float, most_gap_s: float) -> Iterator[Path]:
-    """Yield the files put aside for ``path`` more than ``retain_s`` before ``now``, the newest first.
+def find_own(path: Path) -> list[Path]:
+    """Return what of ``find_rotated`` the proxy may have written: neither a link nor a directory."""
+    return [other for other in find_rotated(path) if other.is_file() and not other.is_symlink()]
+
+
+def find_expired(files: Sequence[Path], now: float, retain_s: float, most_gap_s: float) -> Sequence[Path]:
+    """Return the beginning of ``files`` that was put aside more than ``retain_s`` before ``now``.
 
     A log that is written to has a file put aside at intervals that are known.  What is more between two files is a step
     of the clock, or a time in which the proxy stood still: it makes none of them older than ``most_gap_s``, or a clock
     that is years ahead would have the whole log removed.
+
+    Args:
+        files: Put aside for one log, in the order of writing.
+        now: Seconds since the epoch.
+        retain_s: Seconds.
+        most_gap_s: Seconds.
     """
     age_s, later = 0.0, now
-    for other in reversed(find_rotated(path)):
-        parsed = parse_rotated(other.name)
+    for place in reversed(range(len(files))):
+        parsed = parse_rotated(files[place].name)
         if parsed is not None:
             age_s += min(max(0.0, later - parsed[1]), most_gap_s)
             later = min(later, parsed[1])
             if age_s > retain_s:
-                yield other
+                return files[: place + 1]
+    return ()
+
+
+def find_excess(files: Sequence[Path], most_bytes: int) -> Sequence[Path]:
+    """Return the beginning of ``files`` that must go for the rest to have ``most_bytes`` at most.
+
+    The newest stays, however large it is: one that could not be put aside for days must not be lost for that.
+
+    Args:
+        files: Put aside for one log, in the order of writing.
+        most_bytes: Bytes.
+    """
+    size = 0
+    for place in reversed(range(len(files))):
+        size += _measure(files[place])
+        if size > most_bytes and place < len(files) - 1:
+            return files[: place + 1]
+    return ()
 
 
 def open_to_read(path: Path) -> BinaryIO:
     """Open a file as the sink does: no link is followed, and nothing is waited for."""
     return os.fdopen(os.open(path, os.O_RDONLY | SAFE), "rb")
+
+
+def _measure(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # somebody else has removed it meanwhile
+        return 0
 
 
 def _is_object(line: bytes) -> bool:

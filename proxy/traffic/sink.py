@@ -11,18 +11,19 @@ import os
 import select
 import stat
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from proxy.config.units import build_age
+from proxy.config.units import build_age, build_size
 from proxy.disk import find_fix
 from proxy.lock import FileLock
 from proxy.ownership import check_own
-from proxy.traffic.rotate import SAFE, find_expired, read_ending, read_first_moment, rotated_path
+from proxy.traffic.rotate import SAFE, find_excess, find_expired, find_own, read_ending, read_first_moment, rotated_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 MODE = 0o600
@@ -102,26 +103,47 @@ class StreamSink:
         """Leave it open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the files of a log keep to.
+
+    Attributes:
+        max_bytes: Size at which the file is put aside.
+        max_age_s: Age of its first record at which it is.
+        retain_s: Age since rotation at which a file that was put aside is removed: see ``rotate.find_expired``.
+        retain_bytes: What all files together have at most, for which the oldest are removed; None: no limit.
+    """
+
+    max_bytes: int
+    max_age_s: float
+    retain_s: float
+    retain_bytes: int | None = None
+
+
 class FileSink:
-    """A file that rotates by size and age; mode 0600, since it holds live tokens."""
+    """A file that rotates, and whose old ones are removed, by size and age; mode 0600, since it holds live tokens."""
 
     def __init__(
-        self, path: Path, *, max_bytes: int, max_age_s: float, retain_s: float, wall: Callable[[], float] = time.time
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        find_aside: Callable[[Path], Sequence[Path]] = find_own,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Write to ``path``.
 
         Args:
             path: Its directory must exist.
-            max_bytes: Size at which the file is put aside.
-            max_age_s: Age of its first record at which it is.
-            retain_s: Age since rotation at which a file that was put aside is removed: see ``rotate.find_expired``.
+            limits: What it keeps to.
+            find_aside: Returns what was put aside for a path, in the order of writing.
             wall: Seconds since the epoch.
         """
         self._path = path
         self._lock = FileLock(path)
-        self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
-        self._retain_s = retain_s
+        self._limits = limits
+        self._kept_to: Limits | None = None
+        self._find_aside = find_aside
         self._wall = wall
         self._descriptor = -1
         self._identity: tuple[int, int] | None = None
@@ -131,11 +153,9 @@ class FileSink:
         self._rotate_not_before = 0.0
         self._is_mid_line = False
 
-    def use(self, *, max_bytes: int, max_age_s: float, retain_s: float) -> None:
+    def use(self, limits: Limits) -> None:
         """Keep to other limits from the next record on; may be called from another thread."""
-        self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
-        self._retain_s = retain_s
+        self._limits = limits
 
     @property
     def path(self) -> str:
@@ -177,7 +197,7 @@ class FileSink:
         if ending == "torn":
             self._size += os.write(self._descriptor, b"\n")
         if self._rotates:
-            self._remove_expired()
+            self._remove_old()
         return ending
 
     def prepare(self, size: int) -> bool:
@@ -187,6 +207,8 @@ class FileSink:
             return True
         if self._is_due(size):
             return self._rotate()
+        if self._limits is not self._kept_to and self._rotates:
+            self._remove_old()
         return False
 
     def write(self, data: memoryview) -> int:
@@ -232,8 +254,8 @@ class FileSink:
         if not self._rotates or not self._size or self._is_mid_line:
             return False
         now = self._wall()
-        is_full = self._size + size > self._max_bytes
-        return (is_full or now - self._begun_at >= self._max_age_s) and now >= self._rotate_not_before
+        is_full = self._size + size > self._limits.max_bytes
+        return (is_full or now - self._begun_at >= self._limits.max_age_s) and now >= self._rotate_not_before
 
     def _rotate(self) -> bool:
         """Put the file aside and begin another; False if it could not be moved, and stays in use."""
@@ -251,17 +273,29 @@ class FileSink:
         log.info("log.rotated", path=str(self._path), to=aside.name)
         return True
 
-    def _remove_expired(self) -> None:
-        retain = build_age(self._retain_s)
+    def _remove_old(self) -> None:
+        """Remove what the log has no time or room for any more; what fails leaves no gap, since the oldest go first."""
+        limits = self._kept_to = self._limits
         try:
-            for path in find_expired(self._path, self._wall(), self._retain_s, GAPS * self._max_age_s):
+            for path, reason in self._find_old(limits):
                 path.unlink(missing_ok=True)
-                reason = f"it was put aside more than {retain} ago, which is traffic_log.retain"
                 log.info("log.removed", path=str(path), reason=reason)
         except OSError as error:
-            meanwhile = f"files put aside more than {retain} ago (traffic_log.retain) are still there"
+            meanwhile = "files that traffic_log.retain or retain_size would have removed are still there"
             fix = find_fix(error.errno)
             log.warning("log.removal_failed", path=self.path, error=error.strerror, meanwhile=meanwhile, fix=fix)
+
+    def _find_old(self, limits: Limits) -> Iterator[tuple[Path, str]]:
+        """Yield the files to remove, the oldest first, and why."""
+        files = self._find_aside(self._path)
+        expired = find_expired(files, self._wall(), limits.retain_s, GAPS * limits.max_age_s)
+        for path in expired:
+            yield path, f"it was put aside more than {build_age(limits.retain_s)} ago, which is traffic_log.retain"
+        most = limits.retain_bytes
+        if most is not None:
+            # The file in use is counted as it may become, so that they keep to the limit until the next is put aside.
+            for path in find_excess(files[len(expired) :], most - max(self._size, limits.max_bytes)):
+                yield path, f"all files would have more than {build_size(most)}, which is traffic_log.retain_size"
 
 
 def _close_to_others(descriptor: int) -> os.stat_result:

@@ -7,24 +7,26 @@ file away, also while the proxy is down.
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.audit.command import verify
 from proxy.audit.progress import Progress
+from proxy.traffic.newest import find_in_order
 from proxy.traffic.seal import SealKey, find_last_seal
 from proxy.traffic.sealed import SealedSink
-from proxy.traffic.sink import FileSink
+from proxy.traffic.sink import FileSink, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 KEYS = [bytes([number]) * 32 for number in range(1, 5)]
 DAY_S = 86_400.0
+FILE_BYTES = 900
 BEGIN = 1_795_507_800.0
 DEEDS = st.lists(
     st.one_of(
@@ -36,6 +38,8 @@ DEEDS = st.lists(
     max_size=25,
 )
 """What is done, and how much of it: lines, bytes until the kill, seconds that the clock is stepped by."""
+STAYING = DEEDS.map(lambda deeds: [deed for deed in deeds * 3 if deed[0] != "move"])
+"""For longer, and no other program moves files away: what it has moved is its own to keep, or to remove."""
 
 
 class Killed(Exception):
@@ -66,8 +70,10 @@ class Mortal:
 class Site:
     """A proxy's log, its directory, and the time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, retain_s: float = 1e9, retain_bytes: int | None = None) -> None:
         """Begin with nothing."""
+        self.retain_s = retain_s
+        self.retain_bytes = retain_bytes
         self.path = directory / "traffic.jsonl"
         self.wall = BEGIN
         self.now = 0.0
@@ -103,7 +109,8 @@ class Site:
     def start(self) -> None:
         """Start, unless it runs."""
         if self.sink is None:
-            inner = FileSink(self.path, max_bytes=900, max_age_s=DAY_S, retain_s=1e9, wall=lambda: self.wall)
+            limits = Limits(FILE_BYTES, DAY_S, self.retain_s, self.retain_bytes)
+            inner = FileSink(self.path, limits, find_aside=find_in_order, wall=lambda: self.wall)
             self.mortal = Mortal(inner)
             self.sink = SealedSink(
                 self.mortal,  # type: ignore[arg-type] (a sink in all but name)
@@ -163,13 +170,12 @@ def verify_all(site: Site, keys: Sequence[Path]) -> tuple[int, str]:
     return code, "\n".join(answers)
 
 
-@given(DEEDS)
-@settings(max_examples=150, deadline=None)
-def test_an_honest_log_is_never_called_tampered_with(deeds: list[tuple[str, float]]) -> None:
-    """Once the proxy runs again, every line holds; nothing is lost but what a kill has kept from being written."""
+@contextmanager
+def building_site(**limits: Any) -> Iterator[tuple[Site, list[Path]]]:
+    """Build a site in a directory of its own, with the files of all keys, for the length of a block."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        site = Site(directory)
+        site = Site(directory, **limits)
         keys = []
         for number, key in enumerate(KEYS):
             keys.append(directory / f"key.{number}")
@@ -178,9 +184,33 @@ def test_an_honest_log_is_never_called_tampered_with(deeds: list[tuple[str, floa
         stack.callback(site.stop)
         # Where a proxy is killed within its very first line, and the file moved, nothing can tell that there was one.
         site.write(1)
+        yield site, keys
+
+
+@given(DEEDS)
+@settings(max_examples=150, deadline=None)
+def test_an_honest_log_is_never_called_tampered_with(deeds: list[tuple[str, float]]) -> None:
+    """Once the proxy runs again, every line holds; nothing is lost but what a kill has kept from being written."""
+    with building_site() as (site, keys):
         for deed, amount in deeds:
             site.do(deed, amount)
         site.write(1)
+        site.stop()
+        code, told = verify_all(site, keys[: site.turn + 1])
+
+    assert code == 0, told
+
+
+@given(STAYING, st.integers(2, 5), st.sampled_from([DAY_S, 30 * DAY_S, 1e9]))
+@settings(max_examples=150, deadline=None)
+def test_a_log_whose_old_files_are_removed_holds(deeds: list[tuple[str, float]], files: int, retain_s: float) -> None:
+    """By age and by size, whatever the clock did: it holds from where it now begins, and keeps to its size."""
+    most = files * FILE_BYTES
+    with building_site(retain_s=retain_s, retain_bytes=most) as (site, keys):
+        for deed, amount in [*deeds, ("write", 1)]:
+            site.do(deed, amount)
+            sizes = [file.stat().st_size for file in site.path.parent.glob("traffic.jsonl.*")]
+            assert len(sizes) <= 1 or sum(sizes) + FILE_BYTES <= most
         site.stop()
         code, told = verify_all(site, keys[: site.turn + 1])
 

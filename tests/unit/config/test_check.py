@@ -351,6 +351,16 @@ def test_a_part_is_not_more_than_the_whole(refuse, sound, limits, told):
     assert f"test.toml: {told}" in refuse(sound)
 
 
+def test_all_files_of_the_log_have_room_for_two(build, refuse, sound):
+    """With less, each file would be gone as soon as it is put aside."""
+    rotate = {"size": "1 GiB"}
+
+    told = refuse(sound | {"traffic_log": {"rotate": rotate, "retain_size": "2047 MiB"}})
+    assert "test.toml: traffic_log.retain_size: has no room for two files of traffic_log.rotate.size" in told
+    assert "fix: write at least 2 GiB, or make rotate.size smaller" in told
+    assert build(sound | {"traffic_log": {"rotate": rotate, "retain_size": "2 GiB"}}).traffic_log.retain_size == 2 << 30
+
+
 def test_answers_that_would_count_as_failures_need_something_to_be_counted_by(build, refuse, sound):
     """Statuses alone would have no effect."""
     assert "test.toml: breaker.statuses: has no meaning" in refuse(sound | {"breaker": {"statuses": [503]}})

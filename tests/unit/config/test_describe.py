@@ -97,6 +97,7 @@ def test_the_seal_is_told_by_where_its_key_is(build, sound):
     sound["traffic_log"] = {"path": "/var/log/traffic.jsonl", "seal": {"key": {"env": "SEAL_KEY"}}}
     told = describe(build(sound, {"CORE_SECRET": "s3cret-value", "SEAL_KEY": key}), NOW)
 
+    assert "  all files have             as much room as they take: traffic_log.retain_size would set a limit\n" in told
     assert "  seal                       each line, with the key of env SEAL_KEY\n" in told
     assert key not in told
 
@@ -112,6 +113,7 @@ def test_the_traffic_log_is_told(build, sound):
         "when_full": "refuse",
         "rotate": {"size": "512 MiB", "age": "12h"},
         "retain": "30d",
+        "retain_size": "20 GiB",
     }
     told = describe(build(sound), NOW)
 
@@ -130,6 +132,7 @@ def test_the_traffic_log_is_told(build, sound):
         "  when it cannot be written  requests are refused (503)",
         "  a new file                 at 512 MiB, and after 12h",
         "  an old file is removed     after 30d",
+        "  all files have             20 GiB at most: the oldest are removed sooner if need be",
         "  seal                       none: whoever can write to the file can change it unseen",
     ]
 

@@ -21,7 +21,16 @@ def build(**sections):
         {"breaker": {"enabled": False}},
         {"outbound": {"proxy": "http://proxy.example:3128"}},
         {"listener": [{"name": "cad", "bind": "127.0.0.1:1"}]},
-        {"traffic_log": {"bodies": 7, "token": "fingerprint", "mask": ["a"], "retain": "7d", "when_full": "refuse"}},
+        {
+            "traffic_log": {
+                "bodies": 7,
+                "token": "fingerprint",
+                "mask": ["a"],
+                "retain": "7d",
+                "retain_size": 1 << 30,
+                "when_full": "refuse",
+            }
+        },
     ],
 )
 def test_most_is_used_at_once(sections):

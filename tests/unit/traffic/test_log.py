@@ -367,6 +367,39 @@ async def test_rotation_keeps_every_record(make_log, make_exchange, path):
 
 
 @pytest.fixture
+def aside(path):
+    """Return files of 10,000 bytes, put aside while the clock was wrong: their seals count the other way round."""
+    files = [path.with_name(f"{path.name}.1970010{day}T000000.000000Z") for day in range(1, 6)]
+    for number, file in enumerate(reversed(files), 1):
+        line = f'{{"event":"exchange.closed","seal":"{number}:{"0" * 64}"}}\n'
+        file.write_text(line + "x" * (10_000 - len(line) - 1) + "\n")
+    return files
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+async def test_a_log_keeps_to_its_size_from_the_start_or_a_reload_on(make_log, path, aside, at_start):
+    """Room for two files beside the one in use leaves the two newest."""
+    limits = {"rotate": {"size": 10_000}, "retain_size": 30_000}
+    log = make_log(**limits if at_start else {"rotate": {"size": 10_000}})
+    await log.start()
+    before = [file.exists() for file in aside]
+    log.use(Settings.model_validate({"path": str(path), **limits}), queue_bytes=1 << 20)
+    await log.stop()
+
+    assert before == ([False, False, False, True, True] if at_start else [True] * 5)
+    assert [file.exists() for file in aside] == [False, False, False, True, True]
+
+
+async def test_the_oldest_files_of_a_sealed_log_are_those_with_the_lowest_numbers(make_log, aside):
+    """Whatever the clock was when they were named: what is left has no gap."""
+    log = make_log(rotate={"size": 10_000}, retain_size=30_000, seal={"key": Secret("00" * 32, "test")})
+    await log.start()
+    await log.stop()
+
+    assert [file.exists() for file in aside] == [True, True, False, False, False]
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """Mount a file system of 64 KiB; only root can."""
     disk = tmp_path / "disk"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.traffic.rotate import find_expired, read_ending, read_first_moment, rotated_path
+from proxy.traffic.rotate import find_excess, find_expired, find_own, read_ending, read_first_moment, rotated_path
 
 DAY_S = 86_400.0
 AT = 1_795_507_800.25
@@ -59,7 +59,8 @@ def test_expired_files_are_those_put_aside_before(tmp_path):
     for file in (path, old, young, *others):
         file.touch()
 
-    assert list(find_expired(path, AT + 10, 10, DAY_S)) == [old]
+    assert find_own(path) == [old, young]
+    assert find_expired(find_own(path), AT + 10, 10, DAY_S) == [old]
 
 
 @pytest.mark.parametrize("step_s", [401 * DAY_S, 20_000 * DAY_S])
@@ -70,8 +71,38 @@ def test_a_clock_that_is_set_ahead_makes_no_file_old(tmp_path, step_s):
         rotated_path(path, AT + day * DAY_S).touch()
 
     now = AT + 400 * DAY_S
-    assert list(find_expired(path, now, 400 * DAY_S, 2 * DAY_S)) == []
-    assert len(list(find_expired(path, now + step_s, 400 * DAY_S, 2 * DAY_S))) == 1
+    files = find_own(path)
+    assert not find_expired(files, now, 400 * DAY_S, 2 * DAY_S)
+    assert find_expired(files, now + step_s, 400 * DAY_S, 2 * DAY_S) == files[:1]
+
+
+@pytest.mark.parametrize(("room", "gone"), [(60, 0), (59, 1), (50, 1), (49, 2), (30, 2), (29, 2), (0, 2), (-1, 2)])
+def test_what_there_is_no_room_for_is_the_oldest_files(tmp_path, room, gone):
+    """Not one more than must be; the newest stays, however large it is."""
+    files = [tmp_path / name for name in "abc"]
+    for file, size in zip(files, (10, 20, 30), strict=True):
+        file.write_bytes(bytes(size))
+
+    assert list(find_excess(files, room)) == files[:gone]
+
+
+def test_what_somebody_else_removes_meanwhile_takes_no_room(tmp_path):
+    """A person with a full disk does that."""
+    there = tmp_path / "there"
+    there.write_bytes(bytes(10))
+
+    assert not find_excess([tmp_path / "gone", there], 10)
+
+
+def test_what_only_has_the_name_of_a_file_put_aside_is_not_ours(tmp_path):
+    """A link's file, or a directory, was put there by somebody else."""
+    path = tmp_path / "traffic.jsonl"
+    ours, link, directory = (rotated_path(path, AT + number) for number in range(3))
+    ours.touch()
+    link.symlink_to(ours)
+    directory.mkdir()
+
+    assert find_own(path) == [ours]
 
 
 def test_files_from_a_time_when_the_clock_was_ahead_let_the_others_expire(tmp_path):
@@ -83,7 +114,7 @@ def test_files_from_a_time_when_the_clock_was_ahead_let_the_others_expire(tmp_pa
     for file in (old, young, ahead):
         file.touch()
 
-    assert list(find_expired(path, AT, 10 * DAY_S, 30 * DAY_S)) == [old]
+    assert find_expired(find_own(path), AT, 10 * DAY_S, 30 * DAY_S) == [old]
 
 
 def test_the_first_moment_is_that_of_the_first_record(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from proxy.traffic.newest import newest_path, read_newest
 from proxy.traffic.seal import SealKey
 from proxy.traffic.sealed import SealedSink
-from proxy.traffic.sink import FileSink
+from proxy.traffic.sink import FileSink, Limits
 from proxy.traffic.verify import Broken, Place, Verifier
 from proxy.traffic.writer import Writer
 
@@ -47,7 +47,7 @@ def make_sink(path, clock):
     sinks = []
 
     def make(*, max_bytes=1_000_000, key=KEY, piece=None, now=lambda: 0.0):
-        inner = FileSink(path, max_bytes=max_bytes, max_age_s=DAY_S, retain_s=10 * DAY_S, wall=clock)
+        inner = FileSink(path, Limits(max_bytes, DAY_S, 10 * DAY_S), wall=clock)
         sink = SealedSink(inner if piece is None else PiecesOf(inner, piece), path, key, wall=clock, clock=now)
         sinks.append((inner, sink))
         sink.open()

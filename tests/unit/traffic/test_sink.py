@@ -1,12 +1,13 @@
 """Sinks, on real files and pipes."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from proxy.traffic.sink import FileSink, StreamSink
+from proxy.traffic.sink import FileSink, Limits, StreamSink
 
 DAY_S = 86_400.0
 
@@ -22,8 +23,8 @@ def make_sink(path, clock):
     """Return a builder of open sinks of small files; they are closed afterwards."""
     sinks = []
 
-    def make(*, max_bytes=100, max_age_s=DAY_S, retain_s=10 * DAY_S):
-        sink = FileSink(path, max_bytes=max_bytes, max_age_s=max_age_s, retain_s=retain_s, wall=clock)
+    def make(*, max_bytes=100, max_age_s=DAY_S, retain_s=10 * DAY_S, retain_bytes=None):
+        sink = FileSink(path, Limits(max_bytes, max_age_s, retain_s, retain_bytes), wall=clock)
         sink.open()
         sinks.append(sink)
         return sink
@@ -86,7 +87,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path, path, clock):
     path.symlink_to(victim)
 
     with pytest.raises(OSError, match="symbolic links"):
-        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+        FileSink(path, Limits(1, 1, 1), wall=clock).open()
 
     assert victim.read_text() == "precious"
     assert stat.S_IMODE(victim.stat().st_mode) == 0o644
@@ -99,7 +100,7 @@ def test_a_hard_link_is_not_written_to(tmp_path, path, clock):
     path.hardlink_to(victim)
 
     with pytest.raises(OSError, match="it has another name: a hard link"):
-        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+        FileSink(path, Limits(1, 1, 1), wall=clock).open()
 
     assert victim.read_text() == "precious"
 
@@ -116,7 +117,7 @@ def test_a_file_of_another_user_is_not_written_to(path, clock, make, monkeypatch
     else:  # files cannot be given away; that the process were another's is the one thing left to say
         other = os.geteuid()
         monkeypatch.setattr("os.geteuid", lambda: other + 1)
-    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    sink = FileSink(path, Limits(1, 1, 1), wall=clock)
 
     for _ in range(2):
         with pytest.raises(PermissionError, match=f"it belongs to another user, number {other}"):
@@ -127,7 +128,7 @@ def test_a_file_of_another_user_is_not_written_to(path, clock, make, monkeypatch
 
 def test_a_fifo_that_nobody_reads_does_not_hold_the_start(path, clock):
     """To open one waits for a reader, for ever; also when it comes in the place of the file later."""
-    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    sink = FileSink(path, Limits(1, 1, 1), wall=clock)
     sink.open()
     path.unlink()
     os.mkfifo(path)
@@ -238,22 +239,91 @@ def test_files_are_removed_after_their_time(make_sink, path, clock, events):
     assert removed["reason"] == "it was put aside more than 100s ago, which is traffic_log.retain"
 
 
-def test_files_that_cannot_be_removed_are_told(make_sink, path, clock, events):
-    """With what it means, and what to do."""
-    (path.parent / f"{path.name}.19700101T000000.000000Z").mkdir()
-    clock.now = 1000 * DAY_S
+def test_all_files_together_keep_to_their_size(make_sink, path, clock, events):
+    """Whatever the one in use grows to; the oldest go, each is told, and what is not ours is not touched."""
+    others = [path.with_name(f"{path.name}{name}") for name in (".1", ".20200101T000000.000000Z.gz", "x")]
+    for other in others:
+        other.write_bytes(bytes(1000))
+    sink = make_sink(max_bytes=20, retain_bytes=70)
+    sizes = []
+    for number in range(20):
+        clock.advance(1)
+        write(sink, f"line {number:02}\n")
+        sizes.append(sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file not in others))
 
-    make_sink(retain_s=DAY_S)
+    removed = events.all("log.removed")
+    assert max(sizes) == 64
+    assert all(other.exists() for other in others)
+    assert [record["path"] for record in removed] == sorted(record["path"] for record in removed)
+    assert len(removed) == 6
+    assert {record["reason"] for record in removed} == {
+        "all files would have more than 70 B, which is traffic_log.retain_size"
+    }
+
+
+def test_a_start_removes_what_a_smaller_size_has_no_room_for(make_sink, path):
+    """The file in use counts with what it has, where that is more than it may become."""
+    for day in range(1, 6):
+        path.with_name(f"{path.name}.1970010{day}T000000.000000Z").write_text(f"{day}" * 9 + "\n")
+    path.write_text('{"a":1}\n' * 3)
+
+    make_sink(max_bytes=10, retain_bytes=45)
+
+    assert files(path) == ["4" * 9 + "\n", "5" * 9 + "\n", '{"a":1}\n' * 3]
+
+
+def test_another_size_holds_from_the_next_record_on(make_sink, path, clock):
+    """Whoever has a full disk does not wait a day for the next file."""
+    sink = make_sink(max_bytes=5)
+    for name in ("one\n", "two\n", "three\n", "4\n"):
+        write(sink, name)
+        clock.advance(1)
+    sink.use(Limits(5, DAY_S, 10 * DAY_S, 12))
+    write(sink, "5\n")
+
+    assert files(path) == ["three\n", "4\n5\n"]
+
+
+def test_the_newest_file_put_aside_stays_however_large_it_is(make_sink, path, clock):
+    """It may have grown while it could not be put aside; it goes when there is another."""
+    sink = make_sink(max_bytes=5, retain_bytes=10)
+    write(sink, "much longer than that\n")
+    clock.advance(1)
+    write(sink, "two\n")
+    after = files(path)
+    clock.advance(1)
+    write(sink, "three\n")
+
+    assert after == ["much longer than that\n", "two\n"]
+    assert files(path) == ["two\n", "three\n"]
+
+
+def test_files_that_cannot_be_removed_are_told(make_sink, path, clock, events, monkeypatch):
+    """With what it means, and what to do; those behind stay too, or the log would have a gap."""
+    unlink = Path.unlink
+
+    def refuse(file, **options):
+        if "19700101" in file.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        unlink(file, **options)
+
+    for day in range(1, 5):
+        path.with_name(f"{path.name}.1970010{day}T000000.000000Z").write_text(str(day))
+    clock.now = 5 * DAY_S
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    make_sink(retain_s=DAY_S, retain_bytes=102)
 
     (told,) = events.all("log.removal_failed")
-    assert told["meanwhile"] == "files put aside more than 1d ago (traffic_log.retain) are still there"
+    assert told["meanwhile"] == "files that traffic_log.retain or retain_size would have removed are still there"
     assert told["fix"]
+    assert files(path) == ["1", "2", "3", "4", ""]
 
 
 def test_a_second_sink_at_the_same_path_is_refused(make_sink, path, clock):
     """Before it has written or changed anything; the message says who has it."""
     write(make_sink(), "first\n")
-    second = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    second = FileSink(path, Limits(1, 1, 1), wall=clock)
 
     with pytest.raises(BlockingIOError, match=rf"in use by another proxy \(pid {os.getpid()}\)"):
         second.open()
@@ -274,7 +344,7 @@ def test_the_path_stays_taken_while_its_file_comes_and_goes(make_sink, path, clo
         path.unlink()
 
     with pytest.raises(BlockingIOError):
-        FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock).open()
+        FileSink(path, Limits(1, 1, 1), wall=clock).open()
 
     write(sink, "three\n")
     assert path.read_text() == "three\n"
@@ -380,7 +450,7 @@ def test_a_rotation_that_fails_leaves_the_log_in_use(make_sink, path, clock, eve
 
 def test_a_file_that_cannot_be_opened_says_so(tmp_path, clock):
     """The writer tries again; the start gives up."""
-    sink = FileSink(tmp_path / "none" / "log", max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    sink = FileSink(tmp_path / "none" / "log", Limits(1, 1, 1), wall=clock)
 
     with pytest.raises(FileNotFoundError):
         sink.open()
@@ -393,7 +463,7 @@ def test_a_device_is_neither_rotated_nor_synced(clock, tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    sink = FileSink(path, max_bytes=1, max_age_s=1, retain_s=1, wall=clock)
+    sink = FileSink(path, Limits(1, 1, 1), wall=clock)
 
     assert sink.open() == "stream"
     assert write(sink, "one\n") is False
@@ -457,7 +527,7 @@ def test_a_file_that_cannot_be_closed_to_others_is_never_written_to(tmp_path, mo
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.fchmod", refuse)
-    sink = FileSink(path, max_bytes=1000, max_age_s=1000.0, retain_s=1000.0)
+    sink = FileSink(path, Limits(1000, 1000.0, 1000.0))
     for _ in range(2):
         with pytest.raises(PermissionError):
             sink.prepare(10)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from proxy.traffic.sink import FileSink, StreamSink
+from proxy.traffic.sink import FileSink, Limits, StreamSink
 from proxy.traffic.writer import BATCH_BYTES, MEANWHILE, Writer
 
 
@@ -289,7 +289,7 @@ def test_a_sink_with_a_defect_does_not_end_the_thread(events):
 def test_a_file_that_is_deleted_under_load_loses_no_line(tmp_path, clock):
     """What is written afterwards is in a new one, and no line is in two pieces."""
     path = tmp_path / "log"
-    sink = FileSink(path, max_bytes=1 << 30, max_age_s=1e9, retain_s=1e9, wall=clock)
+    sink = FileSink(path, Limits(1 << 30, 1e9, 1e9), wall=clock)
     sink.open()
     writer = Writer(sink, max_bytes=1 << 30)
     writer.start()
